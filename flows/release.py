@@ -1,0 +1,64 @@
+"""List the models, make one of them current, or go back to the one before."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/release.py` puts only flows/ there
+
+from tasks import environment
+
+environment.prepare(command_line=__name__ == "__main__")
+
+import logging
+
+from cyclopts import App
+
+from tasks import command_line
+from tasks.lib import errors, registry
+from tasks.lib.layout import Layout
+
+log = logging.getLogger(environment.LOGGER)
+
+app = App(name="release.py", help=__doc__, version_flags=[], help_format="plaintext")
+
+
+@app.default
+def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
+    """List all models with their test accuracy; an asterisk marks the current one."""
+    models = Layout(data_dir.resolve()).models
+    current = registry.read_current(models)
+    known = registry.model_ids(models)
+    if not known:
+        log.info("No models in %s. Train one with `python flows/train.py`.", models)
+    for model_id in known:
+        mark = "*" if current and current.model_id == model_id else " "
+        log.info("%s %-24s %s", mark, model_id, _facts(models, model_id))
+
+
+def _facts(models: Path, model_id: str) -> str:
+    try:
+        manifest = registry.read_bundle(models, model_id)
+    except errors.ModelError as error:
+        return f"damaged: {error}"
+    measured = registry.read_metrics(models, model_id)
+    return f"corpus {manifest['corpus']:<7} test accuracy {measured['accuracy']:.2%}  epochs {measured['epochs']}"
+
+
+@app.command
+def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
+    """Make the model with this id the current one, whatever its accuracy."""
+    current = registry.promote(Layout(data_dir.resolve()).models, model_id)
+    log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
+
+
+@app.command
+def rollback(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
+    """Make the model current that was so before this one."""
+    current = registry.roll_back(Layout(data_dir.resolve()).models)
+    log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
+
+
+if __name__ == "__main__":
+    command_line.run(app)

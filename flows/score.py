@@ -1,0 +1,132 @@
+"""Score new review dumps with the current model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/score.py` puts only flows/ there
+
+from tasks import environment
+
+environment.prepare(command_line=__name__ == "__main__")
+
+import logging
+
+from cyclopts import App, Parameter
+from prefect import flow
+
+from tasks import command_line
+from tasks.inbox import find_dumps
+from tasks.lib import errors, files, inbox, registry
+from tasks.lib.config import ScoreConfig
+from tasks.lib.layout import Layout
+from tasks.predict import FileReport, open_model, score_dump
+from tasks.report import write_report
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@flow(name="score")
+def score(
+    paths: list[Path] | None = None,
+    options: ScoreConfig = ScoreConfig(),
+    data_dir: Path = command_line.DEFAULT_DATA,
+) -> None:
+    """New dumps -> a score table and a quarantine table for each -> report. Fails at the end if a file failed."""
+    data = Layout(data_dir.resolve())
+    open_model.cache_clear()
+    model_id = which_model(data, options)
+    dumps = find_dumps(where(data, paths), options, data.root)
+    new = [dump for dump in dumps if dump.status == "new"]
+    reports = [failed(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
+    if new:
+        open_model(data.models, model_id)  # a damaged model ends the run before the first row
+    reports += [score_one(dump, model_id, options, data.root) for dump in new]
+    if not reports:
+        log.info("Nothing to do.")
+        return
+    summarize(reports, write_report(reports, data.root))
+    if found := problems(reports, options):
+        raise errors.PipelineError(f"{len(found)} of {len(reports)} files failed:\n  " + "\n  ".join(found))
+
+
+def score_one(dump: inbox.Dump, model_id: str, options: ScoreConfig, data_dir: Path) -> FileReport:
+    """The report of one dump; a dump that fails does not keep the others from being scored."""
+    state = score_dump(dump, model_id, options, data_dir, return_state=True)
+    result = state.result(raise_on_failure=False)
+    return result if isinstance(result, FileReport) else failed(dump, model_id, str(result))
+
+
+def failed(dump: inbox.Dump, model_id: str, reason: str) -> FileReport:
+    """The report of a dump that could not be scored; its reason always begins with its name."""
+    named = reason if reason.startswith(dump.path.name) else f"{dump.name}: {reason}"
+    return FileReport(file=dump.name, status="failed", model_id=model_id, reason=named, sha256=dump.sha256)
+
+
+def which_model(data: Layout, options: ScoreConfig) -> str:
+    """The id of the model to score with: the named one, or the current one."""
+    return options.model or registry.current_id(data.models)
+
+
+def where(data: Layout, paths: list[Path] | None) -> list[Path]:
+    """The files and folders to look at: the named ones, or the inbox, which is made if it is missing."""
+    if paths:
+        return paths
+    files.make_folder(data.inbox)
+    return [data.inbox]
+
+
+def problems(reports: list[FileReport], options: ScoreConfig) -> list[str]:
+    """One line for each file that failed, or of which too many rows were quarantined."""
+    found = []
+    for report in reports:
+        share = report.rows_quarantined / report.rows if report.rows else 0.0
+        if report.status == "failed":
+            found.append(report.reason)
+        elif share > options.max_quarantine:
+            found.append(
+                f"{report.file}: {report.rows_quarantined:,} of {report.rows:,} rows quarantined ({share:.1%}), more "
+                f"than --max-quarantine {options.max_quarantine:.1%}. Its tables were kept: see {report.quarantine}."
+            )
+    return found
+
+
+def summarize(reports: list[FileReport], report: Path) -> None:
+    """Logs one line for each reason of quarantine, and where the tables and the report are."""
+    for entry in reports:
+        for reason, count in sorted(entry.quarantined.items()):
+            log.info("  %s: %s rows quarantined as %s", entry.file, f"{count:,}", reason)
+        if entry.table:
+            share = entry.positive / entry.scored if entry.scored else 0.0
+            log.info("  %s: %.1f%% positive -> %s", entry.file, 100 * share, entry.table)
+    log.info("Report: %s, histogram: %s", report, report.with_suffix(".png").name)
+
+
+app = App(name="score.py", help=__doc__, version_flags=[], help_format="plaintext")
+
+
+@app.default
+def main(
+    *paths: Annotated[Path, Parameter(help="Review dumps, or folders of them; default: data/inbox.")],
+    options: Annotated[ScoreConfig, Parameter(name="*")] = ScoreConfig(),
+    data_dir: command_line.DataDir = command_line.DEFAULT_DATA,
+    dry_run: Annotated[
+        bool,
+        Parameter(negative="", help="Say what would be scored, and why the rest would not; score nothing."),
+    ] = False,
+) -> None:
+    """Score new review dumps with the current model."""
+    if not dry_run:
+        score([path.resolve() for path in paths] or None, options, data_dir)
+        return
+    data = Layout(data_dir.resolve())
+    model_id = which_model(data, options)
+    log.info("Model: %s", model_id)
+    for dump in inbox.find(where(data, list(paths)), data.scores, model_id, rescore=options.rescore):
+        log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
+
+
+if __name__ == "__main__":
+    command_line.run(app)

@@ -1,0 +1,31 @@
+"""Beside stage 4 of training: how good a bag of words is on the same token ids."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from prefect import task
+
+from tasks import environment
+from tasks.caching import MadeFrom
+from tasks.lib import files, shards
+from tasks.lib.artifacts import Baseline, Shards
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(name="baseline", cache_policy=MadeFrom(libraries=("numpy", "scikit-learn")))
+def evaluate_baseline(prepared: Shards, data_dir: Path) -> Baseline:
+    """Fits a bag of words with logistic regression to the same ids and measures it on the same test reviews."""
+    from tasks.lib import metrics
+
+    started = time.perf_counter()
+    folder = data_dir / prepared.folder
+    train, test = (
+        shards.read_row_groups(shards.row_groups(shards.paths(folder, split))) for split in ("train", "test")
+    )
+    accuracy = metrics.baseline_accuracy(train, test, prepared.num_words)
+    log.info("baseline accuracy %.2f%%", 100 * accuracy)
+    return Baseline(identity=files.digest(accuracy), accuracy=accuracy, seconds=time.perf_counter() - started)

@@ -1,0 +1,48 @@
+"""Stage 1 of training: the corpus and its word index, in data/raw."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks import environment
+from tasks.caching import MadeFrom
+from tasks.lib import download, errors, files
+from tasks.lib.artifacts import Corpus
+from tasks.lib.download import Source
+from tasks.lib.layout import Layout
+
+log = logging.getLogger(environment.LOGGER)
+
+
+def _worth_another_try(task: Any, task_run: Any, state: Any) -> bool:
+    """Only a failed download may go better next time; a wrong file or a full disk does not."""
+    return isinstance(state.result(raise_on_failure=False), errors.DownloadError)
+
+
+@task(
+    name="download",
+    cache_policy=MadeFrom(),
+    retries=2,
+    retry_delay_seconds=[2, 5],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=_worth_another_try,
+)
+def download_corpus(archive: Source, word_index: Source, corpus: str, data_dir: Path) -> Corpus:
+    """Fetches the archive and the word index into data/raw, unless they are there already."""
+    data = Layout(data_dir)
+    paths = [download.fetch(source, data.raw, progress=True) for source in (archive, word_index)]
+    made = {data.relative(path): files.sha256(path) for path in paths}
+    for path in paths:
+        log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)
+    names = list(made)
+    return Corpus(
+        identity=files.digest(corpus, *made.values()),
+        made_files=made,
+        corpus=corpus,
+        archive=names[0],
+        word_index=names[1],
+    )

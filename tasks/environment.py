@@ -1,0 +1,61 @@
+"""What has to be set before Prefect or TensorFlow is imported. Whatever the user has set stays."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LOGGER = "sentiment"
+
+ALWAYS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s is not enough on a busy small machine
+    "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGER,  # our lines are shown in Prefect's UI
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's notes about the machine; what fails still raises
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # the same results whatever instructions the processor has
+}
+# On the command line our own lines tell what happens; Prefect speaks up only when something is wrong with it.
+COMMAND_LINE = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_CLI_PROMPT": "false"}
+
+
+def prepare(*, command_line: bool) -> None:
+    """Sets the environment, and on the command line sends our log lines to standard output."""
+    for name, value in (ALWAYS | (COMMAND_LINE if command_line else {})).items():
+        os.environ.setdefault(name, value)
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(logging.INFO)
+    if command_line and not logger.handlers:
+        logger.propagate = False  # Prefect's console would show each line a second time
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+
+
+@contextmanager
+def quiet_import() -> Iterator[None]:
+    """Holds back what TensorFlow's libraries print while they are loaded, unless loading them fails."""
+    with tempfile.TemporaryFile() as held:
+        sys.stderr.flush()
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def silence_tracebacks() -> None:
+    """Keeps Prefect from logging the traceback of an error that the command line reports in one line."""
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

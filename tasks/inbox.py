@@ -1,0 +1,27 @@
+"""Stage 1 of scoring: which review dumps are new to the model."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from prefect import task
+
+from tasks import environment
+from tasks.lib import inbox, registry
+from tasks.lib.config import ScoreConfig
+from tasks.lib.layout import Layout
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(name="find", persist_result=False)
+def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[inbox.Dump]:
+    """Every file in the places, and what is to be done with it. Reads the dumps once, for their sha256."""
+    data = Layout(data_dir)
+    model_id = config.model or registry.current_id(data.models)
+    found = inbox.find(places, data.scores, model_id, rescore=config.rescore)
+    inbox.remember_names(data.names, found)
+    counts = {status: sum(dump.status == status for dump in found) for status in ("new", "scored", "same content")}
+    log.info("model %s: %s", model_id, ", ".join(f"{count} {status}" for status, count in counts.items()))
+    return found

@@ -1,0 +1,104 @@
+"""Records: what a task returns. A few facts, and the files that it made with their sha256."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.lib import files
+
+
+class Record(BaseModel):
+    """The base of all records.
+
+    `identity` is the digest of what was made: a step that takes this record runs again only when it changes.
+    `made_files` maps paths relative to the data folder to the sha256 of their bytes.
+    `seal` is the digest of all other fields, so that a record altered on disk is not believed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: str
+    made_files: dict[str, str] = Field(default_factory=dict)
+    seal: str = ""
+
+    @model_validator(mode="after")
+    def _check_seal(self) -> Self:
+        expected = files.digest(self.model_dump(mode="json", exclude={"seal"}))
+        if not self.seal:
+            object.__setattr__(self, "seal", expected)
+        elif self.seal != expected:
+            raise ValueError("the record does not match its seal")
+        return self
+
+    def damage(self, root: Path) -> str | None:
+        """What is wrong with the record's files below `root`, or None if every one has its sha256."""
+        for name, expected in self.made_files.items():
+            path = root / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if files.sha256(path) != expected:
+                return f"{name} is damaged (its sha256 is not the recorded one)"
+        return None
+
+
+class Corpus(Record):
+    """A labelled corpus and its word index, as downloaded."""
+
+    corpus: str
+    archive: str
+    word_index: str
+
+
+class Shards(Record):
+    """Parquet shards of padded token ids."""
+
+    folder: str
+    rows: dict[str, int]
+    num_words: int
+    maxlen: int
+
+
+class Fitted(Record):
+    """A trained network."""
+
+    model: str
+    history: dict[str, list[float]]
+    best_epoch: int
+    stopped_early: bool
+    seconds: float
+    device: str
+    cudnn: bool
+    parameters: int
+
+
+class Baseline(Record):
+    """How well a bag of words with logistic regression does on the same ids."""
+
+    accuracy: float
+    seconds: float
+
+
+class Evaluation(Record):
+    """Metrics on the test reviews, and the points of the curves that the evaluation plot shows."""
+
+    metrics: dict[str, Any]
+    curves: dict[str, list[float]]
+
+
+class Plots(Record):
+    """The rendered plots."""
+
+    loss: str
+    evaluation: str
+
+
+class Bundle(Record):
+    """A published model bundle."""
+
+    model_id: str
+    folder: str
+    corpus: str
+    accuracy: float

@@ -1,0 +1,102 @@
+"""What can be set, one frozen model per stage.
+
+Each model is the flow's parameter, the command line's flags and the form in Prefect's UI at once, so a
+description here is what a user reads in all three places.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StageConfig(BaseModel):
+    """The base of all stage configurations: immutable, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CorpusConfig(StageConfig):
+    """Which labelled reviews to train on, and where they come from."""
+
+    corpus: Literal["imdb", "sample"] = Field(
+        "imdb", description="The IMDB reviews, or the small synthetic corpus in data/sample."
+    )
+    archive: str | None = Field(
+        None, description="Path or URL of an imdb.npz, instead of the official address of the corpus."
+    )
+    word_index: str | None = Field(
+        None, description="Path or URL of its imdb_word_index.json, instead of the official address."
+    )
+    archive_sha256: Sha256 | None = Field(
+        None, description="Expected sha256 of --archive. The official files are always checked."
+    )
+
+
+class ShardConfig(StageConfig):
+    """How reviews become rows of token ids, and how the rows are split."""
+
+    num_words: int = Field(
+        10_000, ge=4, le=1_000_000, description="Vocabulary: ids 0 to num_words - 1; rarer words become id 2."
+    )
+    maxlen: int = Field(200, ge=1, le=10_000, description="Token ids per review: the last ones, padded on the left.")
+    validation_split: float = Field(
+        0.2, gt=0, lt=1, description="Share of the training reviews, the last ones, kept for validation."
+    )
+
+
+class NetworkConfig(StageConfig):
+    """The recurrent network."""
+
+    cell: Literal["simple_rnn", "lstm", "gru"] = Field("simple_rnn", description="Recurrent cell.")
+    layers: int = Field(1, ge=1, le=8, description="Recurrent layers stacked on each other.")
+    bidirectional: bool = Field(False, description="Read each review in both directions.")
+    embedding_dim: int = Field(64, ge=1, le=4096, description="Numbers per word in the embedding.")
+    units: int = Field(32, ge=1, le=4096, description="Units of each recurrent layer (per direction).")
+
+
+class FitConfig(StageConfig):
+    """How the network is trained."""
+
+    epochs: int = Field(10, ge=1, le=1000, description="Epochs at most.")
+    batch_size: int = Field(128, ge=1, le=65_536, description="Reviews per training step.")
+    patience: int = Field(
+        3, ge=0, le=1000, description="Epochs without a better validation loss before training stops."
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the weights and of the shuffling.")
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto", description="Where to compute; auto takes a GPU if there is one."
+    )
+
+
+class ReleaseConfig(StageConfig):
+    """When a new model replaces the current one."""
+
+    force: bool = Field(False, description="Make the new model current even if it is worse, or from the sample corpus.")
+
+
+class ScoreConfig(StageConfig):
+    """How review dumps are read and scored."""
+
+    model: str | None = Field(None, description="Id of the model to score with; default: the current one.")
+    review_column: str = Field("review", min_length=1, description="Name of the column that holds the review.")
+    keep: tuple[str, ...] | None = Field(
+        None, description="Input columns to carry into the table; default: all of them."
+    )
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Probability from which a review is positive; default: the model's."
+    )
+    encoding: str = Field("utf-8", description="Text encoding of the dumps, for example cp1252.")
+    delimiter: Literal["comma", "semicolon", "tab"] | None = Field(
+        None, description="What separates the columns; default: found from the header."
+    )
+    max_bytes: int | None = Field(
+        None, ge=1, description="Bytes that a dump may have once unpacked; default: no limit."
+    )
+    max_quarantine: float = Field(
+        0.05, ge=0, le=1, description="Share of quarantined rows from which the run ends as failed."
+    )
+    rescore: bool = Field(False, description="Score files again that have a table of this model already.")

@@ -1,0 +1,144 @@
+"""Files that appear under their final name only when they are complete and on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tasks.lib import errors
+
+PARTIAL = ".partial"
+CHUNK = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of the file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(*values: Any) -> str:
+    """The sha256, in hex, of values that JSON can hold; dictionaries count without their order."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as indented JSON text with a newline at its end."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+@contextmanager
+def output_errors(where: Path) -> Iterator[None]:
+    """Turns what the system says while `where` is written into one `OutputError` that names the place."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise errors.OutputError(
+            f"{error.filename or where}: cannot be written: {reason}. Nothing was published there; "
+            "mend that and run the same command again."
+        ) from error
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Makes the folder and its parents if they are missing. Raises `OutputError`."""
+    with output_errors(folder):
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+def partial(final: Path) -> Path:
+    """The hidden name beside `final` under which it is written; fixed, so a later run sweeps or reuses it."""
+    return final.with_name(f".{final.name}{PARTIAL}")
+
+
+def write(final: Path, content: bytes, mode: int = 0o666) -> None:
+    """Puts `content` at `final` in one step: hidden name, fsync, rename, fsync of the folder."""
+    with new_file(final, mode) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def new_file(final: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Gives a hidden path to write to; at the end of the block, that file replaces `final` in one step.
+
+    If the block raises, `final` stays as it was and the hidden file is removed. Writers of the same `final`
+    have to exclude each other, since they share the hidden name.
+    """
+    temporary = partial(final)
+    make_folder(final.parent)
+    with output_errors(final), _removed_on_error(temporary):
+        os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode))
+        yield temporary
+        publish(temporary, final)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Puts a complete file or folder in the place of `final` in one step, its bytes on disk before its name."""
+    sync(temporary)
+    temporary.replace(final)
+    sync(final.parent)
+
+
+@contextmanager
+def new_folder(final: Path) -> Iterator[Path]:
+    """Gives a hidden empty folder; at the end of the block it takes the place of `final`, files on disk.
+
+    A folder that already stands at `final` is replaced: whoever makes an artifact again does so because the
+    old one is missing or damaged.
+    """
+    temporary = partial(final)
+    make_folder(final.parent)
+    with output_errors(final), _removed_on_error(temporary):
+        remove(temporary)
+        temporary.mkdir()
+        yield temporary
+        for path in temporary.rglob("*"):
+            sync(path)
+        remove(final)
+        publish(temporary, final)
+
+
+@contextmanager
+def _removed_on_error(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # an interrupt must not leave the hidden file either
+        remove(temporary)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Waits until the file or folder is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder with all that is in it; a path that does not exist is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, unused: Callable[[Path], bool] = lambda path: True) -> list[Path]:
+    """Removes what killed runs left half-written directly in `folder` or one level below; returns the paths.
+
+    `unused` is asked before each removal: the caller knows which writers may still be at work.
+    """
+    pattern = f".*{PARTIAL}"
+    leftovers = [*folder.glob(pattern), *folder.glob(f"*/{pattern}")] if folder.is_dir() else []
+    swept = [path for path in leftovers if unused(path)]
+    for path in swept:
+        remove(path)
+    return swept

@@ -1,0 +1,175 @@
+"""The corpus in the form of Keras's imdb.npz: where it is, how to read it safely, and Keras's order of it."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import pickle
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.lib import errors
+
+# Addresses and checksums of the files behind `keras.datasets.imdb`.
+ARCHIVE_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz"
+ARCHIVE_SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f"
+WORD_INDEX_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb_word_index.json"
+WORD_INDEX_SHA256 = "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6"
+
+SHUFFLE_SEED = 113  # of keras.datasets.imdb.load_data
+PADDING_ID, START_ID, UNKNOWN_ID, INDEX_FROM = 0, 1, 2, 3
+
+Ids = npt.NDArray[np.int32]
+
+# What zipfile, zlib and pickle raise on content that is not what it should be.
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Reviews as object array of lists of word ranks (1 = most frequent), and their labels (0 or 1, uint8)."""
+
+    ranks: npt.NDArray[np.object_]
+    labels: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    def __getitem__(self, rows: Any) -> Split:
+        return Split(self.ranks[rows], self.labels[rows])
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles object arrays of lists of integers; anything else that a pickle can name is refused."""
+
+    ALLOWED = frozenset(
+        (module, name)
+        for core in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for module, name in ((core, "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"))
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+def load(archive: Path) -> tuple[Split, Split]:
+    """The training and the test split of an imdb.npz, in Keras's order (`keras.datasets.imdb.load_data`).
+
+    Raises `InputError` if the archive is damaged, has other arrays, or holds a pickle that names anything but
+    NumPy arrays: unlike `np.load(allow_pickle=True)`, reading it runs no code from the file.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file, _garbage_collection_off():
+            x_train, y_train, x_test, y_test = (
+                _array(file.read(f"{name}.npy")) for name in ("x_train", "y_train", "x_test", "y_test")
+            )
+        train, test = _split(x_train, y_train), _split(x_test, y_test)
+    except BROKEN as error:
+        cause = str(error).strip("'\"") or type(error).__name__
+        raise errors.InputError(
+            f"{archive.name}: not an archive of reviews in the form of imdb.npz ({cause}). "
+            "Expected x_train, y_train, x_test, y_test: lists of word ranks and labels 0 or 1. "
+            "Get the official file again, or name another with --archive."
+        ) from error
+    order = np.random.RandomState(SHUFFLE_SEED)
+    return _shuffled(train, order), _shuffled(test, order)
+
+
+@contextmanager
+def _garbage_collection_off() -> Iterator[None]:
+    """50,000 new lists make the collector walk all of them again and again: it costs half of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _array(content: bytes) -> npt.NDArray[Any]:
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    _, _, dtype = read_header(stream)
+    if dtype.hasobject:
+        return cast(npt.NDArray[Any], _ArrayUnpickler(stream).load())
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _split(ranks: npt.NDArray[Any], labels: npt.NDArray[Any]) -> Split:
+    if ranks.ndim != 1 or ranks.shape != labels.shape or not len(ranks):
+        raise ValueError(f"shapes {ranks.shape} and {labels.shape} instead of one label for each review")
+    if not all(type(review) is list for review in ranks):
+        raise ValueError("reviews are not lists of word ranks")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels other than 0 and 1")
+    return Split(ranks, labels.astype(np.uint8))
+
+
+def _shuffled(split: Split, order: np.random.RandomState) -> Split:
+    indices = np.arange(len(split))
+    order.shuffle(indices)
+    return split[indices]
+
+
+def padded(ranks: npt.NDArray[np.object_], num_words: int, maxlen: int) -> Ids:
+    """Token ids (rows, maxlen), int32: what `load_data(num_words)` and `pad_sequences(maxlen)` give.
+
+    rank + 3, id 1 in front, ids of `num_words` and above become 2; the last `maxlen` ids, zeros on the left.
+    """
+    tails = [review[-maxlen:] for review in ranks]
+    lengths = np.fromiter(map(len, tails), np.int64, len(tails))
+    flat = np.empty(lengths.sum(), np.int32)
+    end = 0
+    for tail, length in zip(tails, lengths.tolist(), strict=True):
+        flat[end : end + length] = tail
+        end += length
+    flat += INDEX_FROM
+    flat[(flat >= num_words) | (flat < INDEX_FROM)] = UNKNOWN_ID
+    ids = np.zeros((len(tails), maxlen), np.int32)
+    positions = np.arange(maxlen)
+    ids[positions >= maxlen - lengths[:, None]] = flat
+    starts = maxlen - 1 - lengths
+    ids[np.flatnonzero(starts >= 0), starts[starts >= 0]] = START_ID if num_words > START_ID else UNKNOWN_ID
+    return ids
+
+
+def read_word_index(path: Path) -> dict[str, int]:
+    """The word index: word -> rank, 1 = most frequent. Raises `InputError` if it is anything else."""
+    try:
+        index = json.loads(path.read_bytes())
+        if not isinstance(index, dict) or not index:
+            raise ValueError("no object of words and ranks")
+        if not all(type(rank) is int and rank > 0 for rank in index.values()):
+            raise ValueError("ranks that are not positive integers")
+    except ValueError as error:
+        cause = "not JSON" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
+        raise errors.InputError(
+            f"{path.name}: not a word index ({cause}). Expected a JSON object of words and their ranks, as in "
+            "imdb_word_index.json. Name another with --word-index."
+        ) from error
+    return index

@@ -1,0 +1,109 @@
+"""Which review dumps there are, and which of them are new to a model."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.lib import errors, files, tables
+from tasks.lib.tables import DUMP_SUFFIXES
+
+Status = Literal["new", "scored", "same content", "not a dump", "unreadable"]
+
+
+class Dump(BaseModel):
+    """One file of the inbox: what it is, what is to be done with it, and why.
+
+    `name` is the path below the folder that was searched. `table` is the score table of its bytes, if there is
+    one or will be.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path
+    name: str
+    status: Status
+    reason: str = ""
+    sha256: str = ""
+    size: int = 0
+    table: Path | None = None
+
+
+def find(places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool = False) -> list[Dump]:
+    """All files in the places, each with its status for the model. A place is a dump or a folder of dumps.
+
+    Folders are searched with their subfolders; hidden files are passed over. Raises `InputError` if a place does
+    not exist.
+    """
+    found: list[Dump] = []
+    first_names: dict[str, str] = {}
+    for path, name in _files(places):
+        dump = _judged(path, name, scores, model_id, rescore=rescore)
+        if dump.sha256 and (first := first_names.setdefault(dump.sha256, name)) != name:
+            dump = dump.model_copy(update={"status": "same content", "reason": f"same content as {first}"})
+        found.append(dump)
+    return found
+
+
+def _files(places: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+    for place in places:
+        if place.is_dir():
+            for path in sorted(place.rglob("*")):
+                below = path.relative_to(place)
+                if not any(part.startswith(".") for part in below.parts) and (path.is_symlink() or not path.is_dir()):
+                    yield path, below.as_posix()
+        elif os.path.lexists(place):
+            yield place.resolve(), place.name
+        else:
+            raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
+
+
+def _judged(path: Path, name: str, scores: Path, model_id: str, *, rescore: bool) -> Dump:
+    if not DUMP_SUFFIXES.search(name):
+        reason = "expected a name that ends in .csv or .tsv, or these with .gz, .zst or .bz2"
+        return Dump(path=path, name=name, status="not a dump", reason=reason)
+    try:
+        sha256, size = _fingerprint(path)
+    except (OSError, errors.InputError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return Dump(path=path, name=name, status="unreadable", reason=reason)
+    table = tables.find(scores, model_id, sha256)
+    if table is not None and not rescore:
+        return Dump(
+            path=path,
+            name=name,
+            status="scored",
+            reason="has its table",
+            sha256=sha256,
+            size=size,
+            table=table,
+        )
+    table = table or tables.table_path(scores, model_id, tables.table_name(path.name, sha256))
+    return Dump(path=path, name=name, status="new", sha256=sha256, size=size, table=table)
+
+
+def _fingerprint(path: Path) -> tuple[str, int]:
+    """The sha256 and the size of a regular file; links, pipes and devices are refused without opening them."""
+    kind = path.lstat().st_mode
+    if stat.S_ISLNK(kind):
+        raise errors.InputError("it is a link; put the file itself there, or name it on the command line")
+    if not stat.S_ISREG(kind):
+        raise errors.InputError("it is not a regular file")
+    return files.sha256(path), path.stat().st_size
+
+
+def remember_names(folder: Path, dumps: Sequence[Dump]) -> None:
+    """Keeps, for the bytes of each dump, every name that they came under: `<first 16 of the sha256>.json`."""
+    for dump in dumps:
+        if not dump.sha256:
+            continue
+        path = folder / f"{dump.sha256[:16]}.json"
+        names = json.loads(path.read_bytes())["names"] if path.exists() else []
+        if dump.name not in names:
+            files.write(path, files.json_bytes({"sha256": dump.sha256, "names": [*names, dump.name]}))

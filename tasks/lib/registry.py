@@ -1,0 +1,228 @@
+"""Model bundles, and which of them is the current one.
+
+A bundle is a folder `<model_id>/` that holds all that scoring needs. `current.json` names the model that
+scoring uses, and `releases.jsonl` has one line for each verdict ever given.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from tasks.lib import errors, files
+
+MANIFEST = "manifest.json"
+MODEL = "model.keras"
+WORD_INDEX = "word_index.json"
+METRICS = "metrics.json"
+CURRENT = "current.json"
+RELEASES = "releases.jsonl"
+
+Verdict = Literal["first", "promoted", "held", "forced", "rolled back"]
+
+
+def model_id(cell: str, made_of: Mapping[str, Any]) -> str:
+    """The id of a model: its cell and the digest of its weights and of everything that made them."""
+    return f"{cell}-{files.digest(dict(made_of))[:12]}"
+
+
+def write_bundle(folder: Path, contents: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+    """Publishes a bundle: the files, and a manifest of `facts`, the sha256 of every file, and a seal."""
+    with files.new_folder(folder) as temporary:
+        for name, content in contents.items():
+            (temporary / name).write_bytes(content)
+        manifest = dict(facts) | {"sha256": {name: files.sha256(temporary / name) for name in contents}}
+        manifest["seal"] = files.digest(manifest)
+        (temporary / MANIFEST).write_bytes(files.json_bytes(manifest))
+
+
+def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
+    """The manifest of a model, after every file of its bundle was checked against it.
+
+    Raises `ModelError` if the model does not exist or any part of its bundle is missing or altered.
+    """
+    folder = _folder(models, wanted)
+    manifest = _read_manifest(folder)
+    if manifest["model_id"] != wanted or model_id(manifest["cell"], manifest["made_of"]) != wanted:
+        raise _damaged(folder / MANIFEST, "describes another model than its folder names")
+    for name, expected in manifest["sha256"].items():
+        if not (folder / name).is_file():
+            raise _damaged(folder / name, "is missing")
+        if files.sha256(folder / name) != expected:
+            raise _damaged(folder / name, "does not have the sha256 of the manifest")
+    return manifest
+
+
+def _folder(models: Path, wanted: str) -> Path:
+    if not re.fullmatch(r"\w+-[0-9a-f]{12}", wanted) or not (models / wanted).is_dir():
+        known = ", ".join(model_ids(models)) or "none"
+        raise errors.ModelError(f"{models}: no model {wanted!r} (found: {known}). Train one, or name one of these.")
+    return models / wanted
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = cast(dict[str, Any], json.loads((folder / MANIFEST).read_bytes()))
+        unsealed = {name: value for name, value in manifest.items() if name != "seal"}
+        if manifest["seal"] != files.digest(unsealed):
+            raise ValueError("it does not match its seal")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder / MANIFEST, "cannot be read or was altered") from error
+    return manifest
+
+
+def _damaged(path: Path, problem: str) -> errors.ModelError:
+    return errors.ModelError(
+        f"{path}: {problem}. The model is not used: run the training again to repair it, or choose another with "
+        "--model or flows/release.py."
+    )
+
+
+def model_ids(models: Path) -> list[str]:
+    """The ids of all bundles, in order of their names."""
+    return sorted(path.parent.name for path in models.glob(f"[!.]*/{MANIFEST}"))
+
+
+def read_metrics(models: Path, wanted: str) -> dict[str, Any]:
+    """The metrics of a bundle."""
+    return cast(dict[str, Any], json.loads((models / wanted / METRICS).read_bytes()))
+
+
+@dataclass(frozen=True)
+class Current:
+    """What `current.json` says: the model in use, those that it followed, and those that were rolled back."""
+
+    model_id: str
+    verdict: Verdict
+    reason: str
+    released_at: str
+    earlier: list[str] = field(default_factory=list)
+    rolled_back: list[str] = field(default_factory=list)
+
+
+def read_current(models: Path) -> Current | None:
+    """The current release, or None if there is none yet. Raises `ModelError` if the file is damaged."""
+    path = models / CURRENT
+    if not path.exists():
+        return None
+    try:
+        return Current(**json.loads(path.read_bytes()))
+    except (ValueError, TypeError) as error:
+        raise errors.ModelError(
+            f"{path}: not readable as the current release. Name the model again with "
+            "`python flows/release.py promote MODEL_ID`."
+        ) from error
+
+
+def current_id(models: Path) -> str:
+    """The id of the current model. Raises `ModelError` if there is none."""
+    current = read_current(models)
+    if current is None:
+        raise errors.ModelError(
+            f"{models / CURRENT}: there is no current model. Train one with `python flows/train.py`, or promote "
+            "one with `python flows/release.py promote MODEL_ID`."
+        )
+    return current.model_id
+
+
+def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
+    """Whether `candidate` should become the current model, and why: (verdict, reason)."""
+    current = read_current(models)
+    if current is None:
+        return "first", "there was no current model"
+    if force:
+        return "forced", f"it replaces {current.model_id} because --force was given"
+    if candidate in current.rolled_back:
+        return (
+            "held",
+            f"it was rolled back before; promote it by hand to use it instead of {current.model_id}",
+        )
+    new, old = _standing(models, candidate), _standing(models, current.model_id)
+    if old is None or new is None:
+        return "promoted", f"the current model {current.model_id} is gone or damaged"
+    if new["corpus"] != old["corpus"]:
+        if new["corpus"] == "sample":
+            return "held", f"it was trained on the sample corpus, {current.model_id} on {old['corpus']}"
+        return "promoted", f"{current.model_id} was trained on the {old['corpus']} corpus"
+    comparison = f"test accuracy {new['accuracy']:.2%} against {old['accuracy']:.2%} of {current.model_id}"
+    return ("promoted" if new["accuracy"] >= old["accuracy"] else "held"), comparison
+
+
+def _standing(models: Path, wanted: str) -> dict[str, Any] | None:
+    try:
+        manifest = read_bundle(models, wanted)
+    except errors.ModelError:
+        return None
+    return {"corpus": manifest["corpus"], "accuracy": read_metrics(models, wanted)["accuracy"]}
+
+
+def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
+    """Judges `candidate`, writes the verdict down, and makes it current unless it is held: (verdict, reason).
+
+    Releasing the model that is current already changes nothing and gives the verdict of its release.
+    Raises `ModelError` if the candidate is damaged.
+    """
+    read_bundle(models, candidate)
+    current = read_current(models)
+    if current is not None and current.model_id == candidate:
+        return current.verdict, current.reason
+    verdict, reason = judge(models, candidate, force=force)
+    if verdict == "held":
+        _note(models, candidate, verdict, reason)
+    else:
+        _make_current(models, candidate, verdict, reason)
+    return verdict, reason
+
+
+def promote(models: Path, wanted: str) -> Current:
+    """Makes a model current whatever its accuracy, as a person decided. Raises `ModelError` if it is damaged."""
+    read_bundle(models, wanted)
+    return _make_current(models, wanted, "forced", "promoted by hand")
+
+
+def roll_back(models: Path) -> Current:
+    """Makes the model current that was so before. Raises `ModelError` if there is none or it is damaged."""
+    current = read_current(models)
+    if current is None or not current.earlier:
+        raise errors.ModelError(f"{models / CURRENT}: there is no earlier model to roll back to.")
+    wanted = current.earlier[-1]
+    read_bundle(models, wanted)
+    rolled_back = sorted({*current.rolled_back, current.model_id} - {wanted})
+    return _write_current(
+        models,
+        Current(wanted, "rolled back", f"instead of {current.model_id}", _now(), current.earlier[:-1], rolled_back),
+    )
+
+
+def _make_current(models: Path, wanted: str, verdict: Verdict, reason: str) -> Current:
+    try:
+        old = read_current(models)
+    except errors.ModelError:
+        old = None  # a damaged current.json is what a new release mends
+    if old is None:
+        return _write_current(models, Current(wanted, verdict, reason, _now()))
+    earlier = [*old.earlier, old.model_id] if old.model_id != wanted else old.earlier
+    rolled_back = [name for name in old.rolled_back if name != wanted]
+    return _write_current(models, Current(wanted, verdict, reason, _now(), earlier, rolled_back))
+
+
+def _write_current(models: Path, current: Current) -> Current:
+    files.write(models / CURRENT, files.json_bytes(asdict(current)))
+    _note(models, current.model_id, current.verdict, current.reason)
+    return current
+
+
+def _note(models: Path, candidate: str, verdict: Verdict, reason: str) -> None:
+    line = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason, "at": _now()})
+    path = models / RELEASES
+    before = path.read_bytes() if path.exists() else b""
+    files.write(path, before + line.encode() + b"\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,109 @@
+"""Scoring: a model bundle opened for use, and one dump run through it into its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.lib import errors, registry, reviews, tables
+from tasks.lib.config import ScoreConfig
+from tasks.lib.imdb import read_word_index
+from tasks.lib.scorer import Scorer
+from tasks.lib.text import Encoder
+
+HISTOGRAM_BINS = 20
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A checked model bundle, ready to score: its id, how it encodes text, its forward pass, its threshold."""
+
+    model_id: str
+    encoder: Encoder
+    scorer: Scorer
+    threshold: float
+
+    @classmethod
+    def open(cls, models: Path, model_id: str) -> Model:
+        """Loads a bundle after all its files were checked. Raises `ModelError`."""
+        manifest = registry.read_bundle(models, model_id)
+        folder = models / model_id
+        shards = manifest["made_of"]["shard_config"]
+        scorer = Scorer(folder / registry.MODEL)
+        if (scorer.num_words, scorer.maxlen) != (shards["num_words"], shards["maxlen"]):
+            raise errors.ModelError(
+                f"{folder}: the network takes {scorer.maxlen} of {scorer.num_words} ids, but its manifest says "
+                f"{shards['maxlen']} of {shards['num_words']}. Train the model again."
+            )
+        word_index = read_word_index(folder / registry.WORD_INDEX)
+        encoder = Encoder(word_index, num_words=shards["num_words"], maxlen=shards["maxlen"])
+        return cls(model_id, encoder, scorer, manifest["threshold"])
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of one dump: rows in and out, quarantined rows by reason, size in bytes once unpacked."""
+
+    rows: int
+    scored: int
+    positive: int
+    quarantined: dict[str, int]
+    bytes: int
+    threshold: float
+    histogram: list[int]
+
+
+def score(
+    path: Path,
+    name: str,
+    sha256: str,
+    model: Model,
+    config: ScoreConfig,
+    table: Path,
+    quarantine: Path,
+    *,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> Scored:
+    """Scores the dump at `path`, whose bytes have `sha256`, and publishes its tables.
+
+    `on_rows` is told the number of rows of each block as it is written. Raises `InputError` if the dump cannot
+    be read as a whole or changed meanwhile, `OutputError` if the tables cannot be written; then nothing is
+    published.
+    """
+    threshold = model.threshold if config.threshold is None else config.threshold
+    delimiter = DELIMITERS[config.delimiter] if config.delimiter else None
+    with reviews.open_dump(
+        path,
+        review_column=config.review_column,
+        encoding=config.encoding,
+        delimiter=delimiter,
+        max_bytes=config.max_bytes,
+    ) as dump:
+        origin = tables.Origin(name, sha256, model.model_id, threshold, dump.header[dump.review_index])
+        carried = tables.carried_columns(dump.header, config.keep, name)
+        histogram = np.zeros(HISTOGRAM_BINS, np.int64)
+        with tables.Tables(table, quarantine, origin, carried) as out:
+            for block in dump:
+                ids, known_tokens = model.encoder.encode([row[dump.review_index] for row in block.rows])
+                probabilities = model.scorer(ids)
+                out.add(block, probabilities, known_tokens)
+                histogram += np.histogram(probabilities, HISTOGRAM_BINS, (0, 1))[0]
+                on_rows(len(block.rows) + len(block.spans))
+            if dump.sha256 != sha256:
+                raise errors.InputError(
+                    f"{name}: it changed while it was read. Nothing was published; the next run takes it up as it is."
+                )
+            out.publish(dump.counts)
+    return Scored(
+        rows=dump.counts.rows,
+        scored=out.scored,
+        positive=out.positive,
+        quarantined=dict(out.reasons),
+        bytes=dump.counts.bytes,
+        threshold=threshold,
+        histogram=histogram.tolist(),
+    )

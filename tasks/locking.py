@@ -1,0 +1,48 @@
+"""Locks between runs over one data folder. The kernel drops the lock of a process that is killed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tasks import environment
+from tasks.lib import files
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@contextmanager
+def waiting(path: Path) -> Iterator[None]:
+    """Holds the lock for the block; waits for another run that holds it, and says so."""
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("another run holds %s: waiting for it", path)
+        lock.acquire()
+    with lock:
+        lock.release()  # `with` counts a second time
+        yield
+
+
+@contextmanager
+def if_free(path: Path) -> Iterator[bool]:
+    """Gives True and holds the lock for the block, or gives False at once if another run holds it."""
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    with lock:
+        lock.release()
+        yield True
+
+
+def _lock(path: Path) -> FileLock:
+    files.make_folder(path.parent)
+    return FileLock(path)

@@ -1,0 +1,122 @@
+"""Stage 2 of scoring: one dump in, its score table and its quarantine table out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+from prefect import task
+from prefect.runtime import task_run
+from pydantic import BaseModel, ConfigDict
+
+from tasks import environment, locking
+from tasks.lib import errors, scoring, tables
+from tasks.lib.config import ScoreConfig
+from tasks.lib.inbox import Dump
+from tasks.lib.layout import Layout
+
+log = logging.getLogger(environment.LOGGER)
+
+
+class FileReport(BaseModel):
+    """What became of one dump. `status` is scored, "busy" if another run is scoring it, or failed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    status: str
+    model_id: str
+    reason: str = ""
+    table: str = ""
+    quarantine: str = ""
+    sha256: str = ""
+    rows: int = 0
+    scored: int = 0
+    positive: int = 0
+    quarantined: dict[str, int] = {}
+    bytes: int = 0
+    threshold: float | None = None
+    seconds: float = 0.0
+    histogram: list[int] = []
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Quarantined rows, whatever the reason."""
+        return sum(self.quarantined.values())
+
+
+def _run_name() -> str:
+    return f"score {task_run.parameters['dump'].name}"
+
+
+@task(name="score", task_run_name=_run_name, persist_result=False)
+def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path) -> FileReport:
+    """Scores one dump, unless another run is at it or has just done it."""
+    data = Layout(data_dir)
+    table = dump.table or tables.table_path(data.scores, model_id, tables.table_name(dump.path.name, dump.sha256))
+    quarantine = data.quarantine / table.name
+    started = time.perf_counter()
+    with locking.if_free(data.locks / f"score-{model_id}-{dump.sha256[:16]}.lock") as free:
+        if not free or (not config.rescore and tables.find(data.scores, model_id, dump.sha256)):
+            log.info("%s: another run is scoring it", dump.name)
+            return FileReport(file=dump.name, status="busy", model_id=model_id, sha256=dump.sha256)
+        with _no_text_in_errors(dump.name), _progress(dump.name) as on_rows:
+            scored = scoring.score(
+                dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantine,
+                on_rows=on_rows,
+            )  # fmt: skip
+    report = FileReport(
+        file=dump.name,
+        status="scored",
+        model_id=model_id,
+        table=data.relative(table),
+        quarantine=data.relative(quarantine) if scored.quarantined else "",
+        sha256=dump.sha256,
+        seconds=round(time.perf_counter() - started, 3),
+        **vars(scored),
+    )
+    log.info(
+        "%s: %s rows, %s scored, %s quarantined, %.1f s, %s reviews/s",
+        dump.name, f"{report.rows:,}", f"{report.scored:,}", f"{report.rows_quarantined:,}", report.seconds,
+        f"{report.rows / max(report.seconds, 1e-3):,.0f}",
+    )  # fmt: skip
+    return report
+
+
+@lru_cache(maxsize=1)
+def open_model(models: Path, model_id: str) -> scoring.Model:
+    """The model, checked and loaded once per run; the flow clears the cache when it starts."""
+    return scoring.Model.open(models, model_id)
+
+
+@contextmanager
+def _no_text_in_errors(name: str) -> Iterator[None]:
+    """An unforeseen error may quote a review; only its kind and place may reach logs and messages."""
+    try:
+        yield
+    except errors.PipelineError:
+        raise
+    except Exception as error:  # noqa: BLE001  see above
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise errors.OutputError(
+            f"{name}: unexpected {type(error).__name__} at {Path(place.filename).name}:{place.lineno}. Nothing was "
+            "published for this file; please report it."
+        ) from None
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int], None]]:
+    """A bar with reviews per second on a terminal, nothing elsewhere."""
+    if not sys.stdout.isatty():
+        yield lambda rows: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=name, unit=" reviews", unit_scale=True, leave=False) as bar:
+        yield bar.update
