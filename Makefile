@@ -5,7 +5,7 @@ DATA ?= data
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow lint bench lock sample clean-cache
+.PHONY: help install demo test test-slow lint bench lock sample clean-cache serve deploy worker automations test-deploy screenshots
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,3 +37,22 @@ lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
 
 sample: $(READY) ## make data/sample again
 	$(BIN)/python -m tests.sample.generate
+
+# A Prefect server of the project's own, for itself: 127.0.0.1, its database under the data folder.
+PORT ?= 4200
+ON_SERVER = PATH="$(abspath $(BIN)):$$PATH" PREFECT_HOME="$${PREFECT_HOME:-$(abspath $(DATA))/.prefect}" \
+  PREFECT_API_URL="$${PREFECT_API_URL:-http://127.0.0.1:$(PORT)/api}" DO_NOT_TRACK=1
+# Leases in files outlive a restart of the server; those in memory would leave a slot taken for ever.
+SERVER = PREFECT_SERVER_ANALYTICS_ENABLED=false \
+  PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
+
+serve: $(READY) ## start the Prefect server and its UI
+	$(ON_SERVER) $(SERVER) prefect server start --host 127.0.0.1 --port $(PORT)
+
+deploy: $(READY) ## make the work pool and the deployments of prefect.yaml
+	$(ON_SERVER) prefect --no-prompt work-pool inspect local >/dev/null 2>&1 || \
+	  $(ON_SERVER) prefect --no-prompt work-pool create local --type process
+	$(ON_SERVER) prefect --no-prompt deploy --all
+
+worker: $(READY) ## start a worker, which runs what is due
+	$(ON_SERVER) prefect worker start --pool local --name local

@@ -8,9 +8,11 @@ from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/score.py` puts only flows/ there
 
-from tasks import environment
+from tasks import environment, temporary_server
 
 environment.prepare(command_line=__name__ == "__main__")
+if __name__ == "__main__":
+    temporary_server.start()  # it comes up while Prefect is imported
 
 import logging
 
@@ -21,7 +23,7 @@ from tasks import command_line
 from tasks.inbox import find_dumps
 from tasks.lib import errors, files, inbox, registry
 from tasks.lib.config import ScoreConfig
-from tasks.lib.layout import Layout
+from tasks.lib.layout import CLONE, Layout
 from tasks.predict import FileReport, open_model, score_dump
 from tasks.report import write_report
 
@@ -32,10 +34,10 @@ log = logging.getLogger(environment.LOGGER)
 def score(
     paths: list[Path] | None = None,
     options: ScoreConfig = ScoreConfig(),
-    data_dir: Path = command_line.DEFAULT_DATA,
+    data_dir: Path = Path("data"),
 ) -> None:
     """New dumps -> a score table and a quarantine table for each -> report. Fails at the end if a file failed."""
-    data = Layout(data_dir.resolve())
+    data = Layout((CLONE / data_dir).resolve())
     open_model.cache_clear()
     model_id = which_model(data, options)
     dumps = find_dumps(where(data, paths), options, data.root)
@@ -119,7 +121,8 @@ def main(
 ) -> None:
     """Score new review dumps with the current model."""
     if not dry_run:
-        score([path.resolve() for path in paths] or None, options, data_dir)
+        with temporary_server.running():
+            score([path.resolve() for path in paths] or None, options, data_dir.resolve())
         return
     data = Layout(data_dir.resolve())
     model_id = which_model(data, options)

@@ -8,9 +8,11 @@ from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/train.py` puts only flows/ there
 
-from tasks import environment
+from tasks import environment, temporary_server
 
 environment.prepare(command_line=__name__ == "__main__")
+if __name__ == "__main__":
+    temporary_server.start()  # it comes up while Prefect is imported
 
 import logging
 
@@ -25,7 +27,7 @@ from tasks.fit import fit_network
 from tasks.lib import download, files
 from tasks.lib.artifacts import Baseline, Bundle, Evaluation
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
-from tasks.lib.layout import SAMPLE, Layout
+from tasks.lib.layout import CLONE, SAMPLE, Layout
 from tasks.plot import render_plots
 from tasks.prepare import write_shards
 from tasks.release import release_model, write_bundle
@@ -40,11 +42,11 @@ def train(
     network: NetworkConfig = NetworkConfig(),
     fit: FitConfig = FitConfig(),
     release: ReleaseConfig = ReleaseConfig(),
-    data_dir: Path = command_line.DEFAULT_DATA,
+    data_dir: Path = Path("data"),
     refresh: bool = False,
 ) -> None:
     """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model; each step is cached."""
-    data = Layout(data_dir.resolve())
+    data = Layout((CLONE / data_dir).resolve())
     with locking.waiting(data.locks / "train.lock"):
         for folder in (data.raw, data.shards, data.work, data.models):
             files.sweep(folder)
@@ -128,7 +130,8 @@ def main(
         for step in explanation.done:
             log.info("%-10s %s", step.name, "from the cache" if step.cached else step.reason)
         return
-    train(corpus, shards, network, fit, release, data_dir, refresh)
+    with temporary_server.running():
+        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh)
 
 
 if __name__ == "__main__":

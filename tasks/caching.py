@@ -37,9 +37,9 @@ log = logging.getLogger(environment.LOGGER)
 R = TypeVar("R", bound=Record)
 Recipe = dict[str, dict[str, Any]]
 
-# Modules whose source is no part of a key: the values of a configuration are in it already, and the texts of
-# errors and the names of folders shape no result.
-NOT_CODE = frozenset({"config", "errors", "layout"})
+# Modules whose source is no part of a key: the values of a configuration are in it already, the texts of errors
+# and the names of folders shape no result, and a record of another form is not believed anyway.
+NOT_CODE = frozenset({"artifacts", "config", "errors", "layout"})
 
 
 @dataclass

@@ -23,7 +23,7 @@ def render_plots(fitted: Fitted, evaluation: Evaluation, title: str, data_dir: P
     data = Layout(data_dir)
     pictures = {
         "loss.png": figures.loss(fitted.history, fitted.best_epoch, title=title),
-        "evaluation.png": _evaluation(evaluation),
+        "evaluation.png": _evaluation(evaluation, title),
     }
     identity = files.digest({name: hashlib.sha256(picture).hexdigest() for name, picture in pictures.items()})
     folder = data.work / f"plots-{identity[:16]}"
@@ -39,10 +39,13 @@ def render_plots(fitted: Fitted, evaluation: Evaluation, title: str, data_dir: P
     )
 
 
-def _evaluation(evaluation: Evaluation) -> bytes:
+def _evaluation(evaluation: Evaluation, title: str) -> bytes:
     from tasks.lib import figures
 
-    points = {name: np.asarray(values) for name, values in evaluation.curves.items()}
+    points = {
+        name: np.array(values, float)  # None becomes NaN
+        for name, values in evaluation.curves.items()
+    }
     counts, auc = evaluation.metrics["confusion"], evaluation.metrics["auc"]
     confusion = np.array(
         [
@@ -56,4 +59,5 @@ def _evaluation(evaluation: Evaluation) -> bytes:
         calibration=(points["predicted"], points["observed"], points["count"]),
         confusion=confusion,
         threshold=evaluation.metrics["threshold"],
+        title=title,
     )

@@ -85,7 +85,7 @@ class Evaluation(Record):
     """Metrics on the test reviews, and the points of the curves that the evaluation plot shows."""
 
     metrics: dict[str, Any]
-    curves: dict[str, list[float]]
+    curves: dict[str, list[float | None]]
 
 
 class Plots(Record):

@@ -13,7 +13,7 @@ import zstandard
 
 from tasks.lib.errors import InputError
 
-PIECE = 1 << 20  # bytes read, or decompressed, at a time
+PIECE = 1 << 18  # bytes read, or decompressed, at a time
 PACKED_PIECE = 1 << 17
 # zstandard's streaming object has no bound on its output, and four bytes can stand for 128 KiB: this much opens
 # to 32 MiB at most.

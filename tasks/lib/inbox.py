@@ -57,11 +57,16 @@ def _files(places: Sequence[Path]) -> Iterator[tuple[Path, str]]:
             for path in sorted(place.rglob("*")):
                 below = path.relative_to(place)
                 if not any(part.startswith(".") for part in below.parts) and (path.is_symlink() or not path.is_dir()):
-                    yield path, below.as_posix()
+                    yield path, _printable(below.as_posix())
         elif os.path.lexists(place):
-            yield place.resolve(), place.name
+            yield place.resolve(), _printable(place.name)
         else:
             raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
+
+
+def _printable(name: str) -> str:
+    """The name with line breaks, control characters and bytes that are not UTF-8 replaced: it goes into logs."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
 def _judged(path: Path, name: str, scores: Path, model_id: str, *, rescore: bool) -> Dump:

@@ -36,26 +36,26 @@ def evaluate(labels: Labels, probabilities: Probabilities, threshold: float) -> 
     }
 
 
-def curves(labels: Labels, probabilities: Probabilities) -> dict[str, list[float]]:
+def curves(labels: Labels, probabilities: Probabilities) -> dict[str, list[float | None]]:
     """The points of the ROC curve (`fpr`, `tpr`) and of the calibration plot (`predicted`, `observed`, `count`).
 
     The ROC curve is thinned to 200 points at most, and empty with one class only. Calibration has ten bins of
-    equal width; those without a review are left out.
+    equal width from 0 to 1; the means of a bin without a review are None.
     """
-    points: dict[str, list[float]] = {"fpr": [], "tpr": []}
+    points: dict[str, list[float | None]] = {"fpr": [], "tpr": []}
     if len(np.unique(labels)) == 2:
         fpr, tpr, _ = roc_curve(labels, probabilities)
         thin = np.unique(np.linspace(0, len(fpr) - 1, CURVE_POINTS).astype(int))
         points = {"fpr": fpr[thin].tolist(), "tpr": tpr[thin].tolist()}
     bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
-    used = count > 0
-    predicted = np.bincount(bins, weights=probabilities, minlength=CALIBRATION_BINS)[used] / count[used]
-    observed = np.bincount(bins, weights=labels, minlength=CALIBRATION_BINS)[used] / count[used]
+    predicted, observed = (
+        np.bincount(bins, weights=values, minlength=CALIBRATION_BINS) for values in (probabilities, labels)
+    )
     return points | {
-        "predicted": predicted.tolist(),
-        "observed": observed.tolist(),
-        "count": count[used].tolist(),
+        "predicted": [total / n if n else None for total, n in zip(predicted.tolist(), count.tolist(), strict=True)],
+        "observed": [total / n if n else None for total, n in zip(observed.tolist(), count.tolist(), strict=True)],
+        "count": count.tolist(),
     }
 
 

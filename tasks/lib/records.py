@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 RAW_LIMIT = 64 << 10
@@ -22,12 +23,15 @@ RECORD_LIMIT = 64 << 20
 LINES_LIMIT = 1_000_000  # of one record: the list of its lines is held in memory
 SAMPLE_RECORDS = 200
 SAMPLE_LINES = 2_000
+ENOUGH = 3  # records to learn from
 LOOK_AHEAD = 200  # lines searched for the end of a broken record
 SOME = 64  # of the lines inside a record, how many are asked what they look like
 
 BREAKS = b"\r\n"
 ANY_LINE = re.compile(rb"[^\r\n]*(?:\r{0,3}\n|\r)|[^\r\n]+")
 _CR_LINE = re.compile(rb"[^\r]*(?:\r\n|\r(?=[^\n]))")
+
+IN_TEXT = ("malformed_quote", "lone_line_break")  # faults that show at a certain place of a line
 
 # What a line looks like.
 NONE = 0  # no record
@@ -59,6 +63,7 @@ class Lines:
         self.items: list[bytes] = []
         self.number = first_number  # of items[0]
         self.loaded = 0
+        self.any_cut = False
         self.limit = limit
         self._pieces = iter(pieces)
         self._cr = cr
@@ -126,6 +131,7 @@ class Lines:
         if rest:
             self._hold(rest)
         if len(data) > self.limit:
+            self.any_cut = True
             lines = [cut(line) if len(line) > self.limit else line for line in lines]
         return new + lines
 
@@ -133,6 +139,7 @@ class Lines:
         self._parts.append(part)
         self._held += len(part)
         if self._held > self.limit:
+            self.any_cut = True
             self._cut = cut(b"".join(self._parts))
             self._parts, self._held = [], 0
 
@@ -156,6 +163,7 @@ class Lines:
         rest = b"".join(self._parts) + carry
         self._parts, self._held = [], 0
         if len(rest) > self.limit:
+            self.any_cut = True
             return [cut(rest)]
         return [rest] if rest else []
 
@@ -254,12 +262,12 @@ def scan(lines: Lines, start: int, delimiter: bytes, most: int) -> Parse:
         position += 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """What the records of a file have in common, learnt from its first ones.
 
     `shapes[column]` are the shapes that its values have, None where they tell nothing; `quoted[column]` says that
-    every value stands in quotes. `spare`: records may have one empty field more than the header has names.
+    every value stands in quotes. `counter` is a column whose number goes up by one. `spare`: records may have one empty field more than the header has names.
     """
 
     delimiter: bytes
@@ -268,12 +276,13 @@ class Layout:
     spare: bool
     shapes: tuple[frozenset[bytes] | None, ...]
     quoted: tuple[bool, ...]
+    counter: int | None
 
-    @property
+    @cached_property
     def shaped(self) -> bool:
         return any(shapes is not None for shapes in self.shapes)
 
-    @property
+    @cached_property
     def best(self) -> int:
         """The most that a line can look like a record in this file."""
         return STRONG if self.shaped or any(self.quoted) else PLAIN
@@ -285,21 +294,30 @@ class Layout:
         return fields
 
     def compare(self, fields: list[bytes], quoted: list[bool]) -> int:
-        """How much the first columns of a line look like those of a record: MISFIT, PLAIN or STRONG."""
-        level = PLAIN
+        """How much the first columns of a line look like those of a record: MISFIT, PLAIN or STRONG.
+
+        The first column that tells anything decides: the end of a text that goes on with the columns behind it has
+        all of those right.
+        """
+        votes: list[bool] = []
         for value, in_quotes, shapes, always_quoted in zip(fields, quoted, self.shapes, self.quoted, strict=False):
-            if always_quoted and not in_quotes and not self.shaped:
-                return MISFIT
             if shapes is not None and value:
-                if shape(value) not in shapes:
-                    return MISFIT
-                level = STRONG
-            if always_quoted and in_quotes:
-                level = STRONG
-            # The end of a quoted text, if nothing before it says otherwise.
-            if not in_quotes and value.count(b'"') % 2 and level < STRONG:
+                votes.append(shape(value) in shapes)
+            if always_quoted and not votes:
+                votes.append(in_quotes)
+            if (votes and not votes[0]) or (not votes and not in_quotes and value.count(b'"') % 2):
                 return MISFIT
-        return level
+        if not votes:
+            return PLAIN
+        return STRONG if sum(votes) * 2 > len(votes) else MISFIT
+
+    def number(self, line: bytes) -> int | None:
+        """What a line has in the column that counts the records, were it one; None if there is no such number."""
+        if self.counter is None:
+            return None
+        values = line.rstrip(BREAKS).split(self.delimiter, self.counter + 1)
+        value = values[self.counter].strip(b'"') if self.counter < len(values) else b""
+        return int(value) if value.isdigit() and len(value) < 20 else None
 
 
 def shape(value: bytes) -> bytes | None:
@@ -312,39 +330,55 @@ def shape(value: bytes) -> bytes | None:
 
 
 def sample(lines: Lines, delimiter: bytes, most: int) -> list[Parse]:
-    """The first well-formed records, whatever the number of their fields."""
-    found: list[Parse] = []
-    index = 0
-    while index < min(len(lines.items), SAMPLE_LINES) and len(found) < SAMPLE_RECORDS:
+    """The first well-formed records, whatever the number of their fields.
+
+    Lines that a broken record might reach to are left out, as they may be no records, if others are enough.
+    """
+    firm: list[Parse] = []
+    doubtful: list[Parse] = []
+    index = reached = 0
+    while index < min(len(lines.items), SAMPLE_LINES) and len(firm) < SAMPLE_RECORDS:
         if not lines.items[index].rstrip(BREAKS):
             index += 1
             continue
         parse = scan(lines, index, delimiter, most)
         if parse.fault:
             index += 1
+            reached = max(reached, parse.end)
         else:
-            found.append(parse)
+            (doubtful if index < reached else firm).append(parse)
             index = parse.end
-    return found
+    return firm if len(firm) >= ENOUGH else firm + doubtful
 
 
 def learn(records: list[Parse], delimiter: bytes, width: int, review: int, spare: bool) -> Layout:
-    """The layout that the sampled records have; three at least are needed to learn from."""
-    bare = Layout(delimiter, width, review, spare, (None,) * width, (False,) * width)
+    """The layout that the sampled records have."""
+    bare = Layout(delimiter, width, review, spare, (None,) * width, (False,) * width, None)
     rows = [(bare.trim(record.fields), record.quoted) for record in records]
     rows = [(fields, quoted) for fields, quoted in rows if len(fields) == width]
-    if len(rows) < 3:
+    if len(rows) < ENOUGH:
         return bare
     shapes = [None if column == review else _shapes([fields[column] for fields, _ in rows]) for column in range(width)]
     quoted = [all(quoted[column] for _, quoted in rows) for column in range(width)]
-    return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted))
+    others = (column for column in range(width) if column != review)
+    counter = next((column for column in others if _counts([fields[column] for fields, _ in rows])), None)
+    return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted), counter)
+
+
+def _counts(values: list[bytes]) -> bool:
+    """Whether most values are one more than the one before."""
+    steps = [
+        before.isdigit() and after.isdigit() and len(before) < 20 and int(before) + 1 == int(after)
+        for before, after in pairwise(values)
+    ]
+    return sum(steps) * 3 >= 2 * len(steps)
 
 
 def _shapes(values: list[bytes]) -> frozenset[bytes] | None:
     filled = [value for value in values if value]
     common = Counter(map(shape, filled)).most_common(4)
     usual = {found: count for found, count in common if found is not None and count >= max(2, len(filled) // 20)}
-    told = len(filled) >= 3 and len(usual) <= 3 and sum(usual.values()) >= 0.8 * len(filled)
+    told = len(filled) >= ENOUGH and len(usual) <= 3 and sum(usual.values()) >= 0.8 * len(filled)
     return frozenset(usual) if told else None
 
 
@@ -360,8 +394,8 @@ def level(lines: Lines, index: int, layout: Layout) -> int:
     return layout.compare(fields, parse.quoted) if len(fields) == layout.width else NONE
 
 
-def complete(lines: Lines, parse: Parse, layout: Layout) -> int:
-    """Whether the first line would be a whole record if the quote that it opens were none.
+def complete(parse: Parse, line: bytes, layout: Layout) -> int:
+    """Whether the record's first line would be a whole record if the quote that it opens were none.
 
     NONE: it would be too short. PLAIN: nothing speaks against it. STRONG: the columns behind that quote are there
     and look like the sample's.
@@ -370,7 +404,7 @@ def complete(lines: Lines, parse: Parse, layout: Layout) -> int:
         return NONE
     column, offset = parse.opened
     behind = layout.width - 1 - column
-    rest = lines.items[parse.start].rstrip(BREAKS)[offset + 1 :].split(layout.delimiter)
+    rest = line.rstrip(BREAKS)[offset + 1 :].split(layout.delimiter)
     if layout.spare and not rest[-1]:
         rest.pop()
     if behind < 0 or len(rest) <= behind:
@@ -385,30 +419,29 @@ def complete(lines: Lines, parse: Parse, layout: Layout) -> int:
 
 
 def may_swallow(closing: bytes, layout: Layout) -> bool:
-    """Whether a record of several lines needs a `verdict`, going by its last line, which mostly is too short for one."""
+    """Whether a record of several lines needs a `verdict`: mostly its last line is too short for a record."""
     if layout.width == 1:  # every line looks like a record, and nothing can be told
         return False
     opens = closing.startswith(b'"') or layout.delimiter + b'"' in closing
     return opens or closing.count(layout.delimiter) >= layout.width - 1
 
 
-def verdict(lines: Lines, parse: Parse, layout: Layout) -> str:
-    """What to make of a record of several lines whose quotes are well-formed: "" if it is one record.
+def verdict(lines: Lines, start: int, end: int, ragged: bool, layout: Layout) -> str:
+    """What to make of a record of several lines, `start` to `end`, whose quotes are well-formed: "" if it is one.
 
     A stray quote can close by accident, at a later row's quote, and swallow the rows between. Then each of its
     lines looks like a record: the first as if its quote were none, those within, and the last. "stray" says that
-    this is so; "ambiguous" that it may be.
+    this is so; "ambiguous" that it may be. `ragged`: its number of fields is wrong.
     """
-    last = parse.end - 1
-    if not may_swallow(lines.items[last], layout):
+    last = end - 1
+    if not may_swallow(lines.items[last], layout) or level(lines, last, layout) < layout.best:
         return ""
-    whole = complete(lines, parse, layout)
-    ragged = len(layout.trim(parse.fields)) != layout.width
+    whole = complete(
+        scan(Lines.of([lines.items[start]]), 0, layout.delimiter, layout.width), lines.items[start], layout
+    )
     if whole == NONE and not (ragged and layout.best == STRONG):
         return ""
-    if level(lines, last, layout) < layout.best:
-        return ""
-    within = range(parse.start + 1, min(last, parse.start + 1 + SOME))
+    within = range(start + 1, min(last, start + 1 + SOME))
     alike = sum(level(lines, index, layout) >= layout.best for index in within)
     if alike * 2 < len(within):
         return ""
@@ -416,23 +449,12 @@ def verdict(lines: Lines, parse: Parse, layout: Layout) -> str:
         return "stray"
     if layout.best < STRONG:  # the number of fields alone says much only if it is right many times
         return "ambiguous" if len(within) >= 4 and alike == len(within) else ""
-    if whole == STRONG or len(within) >= 8 or _counts_on(lines, parse, layout):
+    if whole == STRONG or len(within) >= 8:
         return "stray"
-    return "ambiguous"
-
-
-def _counts_on(lines: Lines, parse: Parse, layout: Layout) -> bool:
-    """Whether a column of numbers goes up by one from line to line."""
-    column = next((c for c, shapes in enumerate(layout.shapes) if shapes == frozenset({b"9"})), None)
-    if column is None:
-        return False
-    numbers = []
-    for line in lines.items[parse.start : min(parse.end, parse.start + SOME)]:
-        values = line.rstrip(BREAKS).split(layout.delimiter)
-        if len(values) <= column or not values[column].strip(b'"').isdigit():
-            return False
-        numbers.append(int(values[column].strip(b'"')))
-    return all(after == before + 1 for before, after in pairwise(numbers))
+    if layout.counter is None:
+        return "ambiguous"
+    numbers = [layout.number(line) for line in lines.items[start : min(end, start + SOME)]]
+    return "stray" if _counts([b"%d" % number if number is not None else b"" for number in numbers]) else ""
 
 
 def resume(lines: Lines, parse: Parse, layout: Layout) -> int:
@@ -441,8 +463,9 @@ def resume(lines: Lines, parse: Parse, layout: Layout) -> int:
     following = parse.start + 1
     if parse.opened is None or following == len(lines.items):
         return parse.end
-    whole = complete(lines, parse, layout)
-    if whole == STRONG or (parse.end == following and whole and _even(lines.items[parse.start])):
+    line = lines.items[parse.start]
+    whole = complete(parse, line, layout)
+    if whole == STRONG or (layout.best < STRONG and parse.end == following and whole and _even(line)):
         return following
     search = _shaped_line if layout.best == STRONG else _plain_line
     found = search(lines, parse, layout, whole)
@@ -460,25 +483,33 @@ def _shaped_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
     """Where the sample has shapes: the first line behind the broken one whose columns look like its."""
     column, _ = parse.opened or (0, 0)
     following = parse.start + 1
-    told_before = any(layout.shapes[:column]) or any(layout.quoted[: column + 1])
-    broken = _in_text(parse)
+    told_before = any(layout.shapes[: column + 1]) or any(layout.quoted[: column + 1])
+    broken = parse.fault in IN_TEXT
     end = max(parse.end, following + LOOK_AHEAD) if broken else parse.end
+    start = layout.number(lines.items[parse.start])
+    closed = 0  # the line behind the first one that could be the broken record's last
     index = following
     fitting = 0  # lines with the right number of fields
-    while index < end and lines.at(index) is not None:
+    while index < end and (line := lines.at(index)) is not None:
         found = level(lines, index, layout)
-        if found == STRONG:
+        if found == STRONG and _in_order(start, layout.number(line), index - parse.start):
             # Columns behind the text alone do not tell a record from the end of the broken one.
-            return index if told_before or whole else index + 1
-        if broken and _closes(lines.items[index], column, layout):
-            return index + 1
+            return index if told_before or whole or line.startswith(b'"') else index + 1
+        if broken and not closed and _closes(line, column, layout):
+            closed = index + 1
         fitting += found != NONE
         index += 1
         if index - following == SOME and fitting * 2 >= SOME:
-            return following  # the file no longer looks as the sample does
+            return closed or following  # the file no longer looks as the sample does
+    if closed:
+        return closed
     if index - following >= 3 and fitting * 2 >= index - following:
         return following
     return max(following, parse.end - 1 if parse.at_opening else parse.end)
+
+
+def _in_order(start: int | None, number: int | None, lines: int) -> bool:
+    return start is None or number is None or start < number <= start + lines
 
 
 def _plain_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
@@ -507,7 +538,7 @@ def _plain_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
 
 def _in_text(parse: Parse) -> bool:
     """Whether the record broke at a quote within a text, rather than at one that opens a later row's field."""
-    return parse.fault in ("malformed_quote", "lone_line_break") and not parse.at_opening
+    return parse.fault in IN_TEXT and not parse.at_opening
 
 
 def _closes(line: bytes, column: int, layout: Layout) -> bool:

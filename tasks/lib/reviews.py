@@ -21,7 +21,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, takewhile
+from operator import methodcaller
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,7 +31,7 @@ from tasks.lib import compression, header, records
 from tasks.lib.errors import InputError, OutputError
 from tasks.lib.records import BREAKS, RAW_LIMIT, RECORD_LIMIT, CutLine, Layout, Lines, Parse
 
-BATCH_LINES = 1_000  # given to the standard library's reader at a time
+BATCH_LINES = 2_000  # given to the standard library's reader at a time
 SAMPLE_BYTES = 64 << 10  # to find the kind of line end in
 
 _QUOTED = re.compile(rb'"[^"]*+(?:"|\Z)')
@@ -112,6 +113,7 @@ class Dump:
         self.compression = stream.compression
         self._stream = stream
         self._encoding = rule.encoding
+        self._decode = methodcaller("decode", rule.encoding)
         self._block_rows = block_rows
         self._block_bytes = block_bytes
         self._begun = False
@@ -129,7 +131,6 @@ class Dump:
         self._lines = Lines(chain([body, ahead], pieces), found.lines + 1, cr=cr, limit=record_limit)
         self._block = Block()
         self._size = 0  # bytes of the records and spans in the block
-        self._fed = 0  # lines of `_lines` that the reader has been given
 
     @property
     def name(self) -> str:
@@ -188,61 +189,58 @@ class Dump:
         block, self._block, self._size = self._block, Block(), 0
         return block
 
-    def _feed(self, index: int) -> Iterator[str]:
-        """Some decoded lines from `index` on; `_fed` is the line behind the last one given."""
-        batch = self._lines.items[index : index + BATCH_LINES]
-        for self._fed, line in enumerate(batch, index + 1):
-            if type(line) is CutLine:
-                return
-            yield line.decode(self._encoding)
+    def _batch(self, start: int) -> list[bytes]:
+        """Some lines from `start` on, none of them cut."""
+        batch = self._lines.items[start : start + BATCH_LINES]
+        if self._lines.any_cut:
+            batch = list(takewhile(lambda line: type(line) is not CutLine, batch))
+        return batch
 
     def _read_good(self, start: int) -> int:
-        """Takes the good records from line `start` on, with the standard library's reader, up to the end of what is
-        loaded, a full block, or anything that needs a closer look; returns the line at which it stopped."""
-        layout, block, counts, number = self._layout, self._block, self.counts, self._lines.number
+        """Takes the good records from line `start` on with the standard library's reader, up to a full block, the end
+        of the batch, or anything that needs a closer look; returns the line at which it stopped."""
+        layout, block, counts, lines = self._layout, self._block, self.counts, self._lines
         width, review = layout.width, layout.review
+        first = counts.good + counts.quarantined + 1
         room = self._block_rows - len(block.spans)
-        ordinal = counts.good + counts.quarantined
-        index = start
-        blank = blank_bytes = 0
+        rows, starts = block.rows, []
+        batch = self._batch(start)
+        reader = csv.reader(map(self._decode, batch), delimiter=self.delimiter, strict=True)
+        index = blank = blank_bytes = 0  # index: in the batch, the line behind the last record taken
         try:
-            for row in csv.reader(self._feed(start), delimiter=self.delimiter, strict=True):
-                end = self._fed
+            for row in reader:
+                end = reader.line_num
                 if len(row) != width:
                     if not row:
                         blank += 1
-                        blank_bytes += len(self._lines.items[index])
+                        blank_bytes += len(batch[index])
                         index = end
                         continue
                     if not (layout.spare and len(row) == width + 1 and not row[-1]):
                         break
                     row.pop()
-                if _empty(row[review]) or (end - index > 1 and self._doubtful(index)):
+                text = row[review]
+                if not text or text[0] == "\0" or text.isspace():
                     break
-                ordinal += 1
-                block.ordinals.append(ordinal)
-                block.lines.append(number + index)
-                block.rows.append(row)
+                if end - index > 1 and records.verdict(lines, start + index, start + end, False, layout):
+                    break
+                starts.append(index)
+                rows.append(row)
                 index = end
-                if len(block.rows) >= room:
+                if len(rows) >= room:
                     break
         except (csv.Error, UnicodeDecodeError):
             pass  # `_read_one` finds out what it is
-        read = sum(map(len, self._lines.items[start:index])) - blank_bytes
-        counts.good = ordinal - counts.quarantined
+        block.ordinals.extend(range(first, first + len(starts)))
+        block.lines.extend(lines.number + start + line for line in starts)
+        taken = sum(map(len, batch[:index])) - blank_bytes
+        counts.good += len(starts)
         counts.blank += blank
         counts.blank_bytes += blank_bytes
-        counts.record_bytes += read
-        counts.record_lines += index - start - blank
-        self._size += read
-        return index
-
-    def _doubtful(self, index: int) -> bool:
-        """Whether the record of several lines that starts at line `index` and was read last may be none."""
-        if not records.may_swallow(self._lines.items[self._fed - 1], self._layout):
-            return False
-        parse = records.scan(self._lines, index, self._layout.delimiter, self._layout.width + 1)
-        return records.verdict(self._lines, parse, self._layout) != ""
+        counts.record_bytes += taken
+        counts.record_lines += index - blank
+        self._size += taken
+        return start + index
 
     def _read_one(self, index: int) -> int:
         """Takes one blank line, record or span from line `index` on; returns the line behind it."""
@@ -252,12 +250,15 @@ class Dump:
             self.counts.blank += 1
             self.counts.blank_bytes += len(line)
             return index + 1
-        if b"\0" in line and not line.strip(b"\0 \t\r\n"):
+        if b"\0" in line and not line.strip(b"\0\r\n"):
             return self._quarantine(index, index + 1, "nul_byte", "expected a record, found NUL bytes only")
         parse = records.scan(self._lines, index, layout.delimiter, layout.width + 1)
         if parse.fault == "lone_line_break" and self._take_mixed(parse):
             return parse.end
-        doubt = records.verdict(self._lines, parse, layout) if not parse.fault and parse.end - index > 1 else ""
+        found = len(layout.trim(parse.fields))
+        doubt = ""
+        if not parse.fault and parse.end - index > 1:
+            doubt = records.verdict(self._lines, index, parse.end, found != layout.width, layout)
         if doubt == "ambiguous":
             detail = f"{parse.end - index} lines within one pair of quotes look like records of their own"
             return self._quarantine(index, parse.end, "ambiguous_quote", detail)
@@ -265,7 +266,6 @@ class Dump:
             parse.fault, parse.at_opening = "unterminated_quote", True
         if parse.fault:
             return self._break_off(parse)
-        found = len(layout.trim(parse.fields))
         if found != layout.width:
             reason = "too_few_fields" if found < layout.width else "too_many_fields"
             return self._quarantine(index, parse.end, reason, f"expected {layout.width} fields, found {found}")

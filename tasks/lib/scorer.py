@@ -20,7 +20,7 @@ plain Keras path. Seconds below: 25,000 IMDB reviews, simple_rnn of 32 units, 20
   is held to one thread meanwhile, since its own threads wait for each other on products this small.
 
 What holds of equality: the same array of ids gives the same bits. A row scored in other company can differ in
-the last bits (below 1e-6), because BLAS multiplies the rows of a block in groups, and rounds not quite alike in each.
+the last bits (below 1e-6): BLAS multiplies the rows of a block in groups, and rounds not quite alike in each.
 """
 
 import io
@@ -48,6 +48,7 @@ PADDING_ID = 0
 ONE, TWO = np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
+SMALLEST_BLOCK = 64  # rows
 IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D"})  # they do nothing when scoring
 
 
@@ -76,14 +77,15 @@ class _Cell:
         raise NotImplementedError
 
     def run(self, feed: Feed, times: Iterable[int], state: Sequence[Floats], outputs: Floats | None = None) -> Floats:
-        """Go through `times`, keep every output in `outputs` (by time) if asked to, and return the last one."""
+        """Go through `times`, keep each output in `outputs` (by time) if that is given, return the last."""
         x = np.empty((len(self.scales), *state[0].shape), np.float32)
         z = np.empty_like(x)
-        for time in times:
-            feed(time, x)
-            self.step(x, z, state)
-            if outputs is not None:
-                outputs[time] = state[0]
+        with np.errstate(over="ignore"):  # exp(-x) of a closed gate: 1 / (1 + inf) is the 0 that it should be
+            for time in times:
+                feed(time, x)
+                self.step(x, z, state)
+                if outputs is not None:
+                    outputs[time] = state[0]
         return state[0]
 
 
@@ -157,7 +159,7 @@ class Scorer:
         self._tables = [_project(cell, archive.embedding) for cell in self._layers[0]]
         self._head = archive.head
         widest = max(len(cell.scales) * cell.units for layer in self._layers for cell in layer)
-        self._rows = max(64, 1 << (BLOCK_FLOATS // widest).bit_length() - 1)
+        self._rows = max(SMALLEST_BLOCK, 1 << (BLOCK_FLOATS // widest | 1).bit_length() - 1)  # a power of 2
         self._pad_states = self._run_padding() if all(len(layer) == 1 for layer in self._layers) else None
         self._blas = threadpoolctl.ThreadpoolController()
 
@@ -191,14 +193,18 @@ class Scorer:
         by_time[:, : len(ids)] = ids.T
         feeds = [_lookup(table, by_time) for table in self._tables]
         start = padding if self._pad_states else 0
-        with np.errstate(over="ignore"):  # exp(-x) of a closed gate: 1 / (1 + inf) is the 0 that it should be
-            for number in range(len(self._layers) - 1):
-                outputs = self._run_layer(number, feeds, start, keep=True)
-                feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
-            last = self._run_layer(len(self._layers) - 1, feeds, start, keep=False)
-            kernel, bias = self._head
-            logits = (last * kernel).sum(axis=1) + bias
-            return (ONE / (ONE + np.exp(-logits)))[: len(ids)]
+        for number in range(len(self._layers) - 1):
+            outputs = self._run_layer(number, feeds, start, keep=True)
+            feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
+        last = self._run_layer(len(self._layers) - 1, feeds, start, keep=False)
+        return self._judge(last)[: len(ids)]
+
+    def _judge(self, outputs: Floats) -> Floats:
+        kernel, bias = self._head
+        scores: Floats = -((outputs * kernel).sum(axis=1) + bias)
+        with np.errstate(over="ignore"):
+            _logistic(scores, out=scores)
+        return scores
 
     def _run_layer(self, number: int, feeds: list[Feed], start: int, keep: bool) -> Floats:
         """The outputs of a layer: [time, row, unit] if they are all kept, else the last one, [row, unit]."""
@@ -219,7 +225,7 @@ class Scorer:
         return [np.tile(state, (self._rows, 1)) for state in self._pad_states[number][padding]]
 
     def _run_padding(self) -> list[list[list[Floats]]]:
-        """The state of each layer after 0 to maxlen padding ids. (Not for bidirectional: they see what follows.)"""
+        """The state of each layer after 0 to maxlen padding ids; a bidirectional one sees what follows."""
         feeds = [_lookup(self._tables[0], np.full((self.maxlen, 1), PADDING_ID, np.int32))]
         states = []
         for number, (cell,) in enumerate(self._layers):
@@ -262,7 +268,8 @@ def _check_order(classes: list[str]) -> None:
     recurrent = {*CELLS, "Bidirectional"}
     known = len(classes) >= 3 and classes[0] == "Embedding" and classes[-1] == "Dense"
     if not known or not recurrent.issuperset(classes[1:-1]):
-        raise Unsupported(f"Expected an Embedding, recurrent layers and a Dense layer, found: {', '.join(classes)}.")
+        found = ", ".join(classes)
+        raise Unsupported(f"Expected an Embedding, recurrent layers and a Dense layer, found: {found}.")
 
 
 def _check_sequences(configs: list[dict[str, Any]]) -> None:
@@ -331,7 +338,7 @@ def _require(layer: dict[str, Any], **expected: object) -> None:
 
 
 def _stored_names(classes: list[str]) -> list[str]:
-    """The group of each layer in Keras's weight file: its class in snake case, numbered from the second on."""
+    """The group of each layer in Keras's weight file: its class in snake case, and from 1 on the repeats."""
     snake = {"SimpleRNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru", "SpatialDropout1D": "spatial_dropout1d"}
     seen: dict[str, int] = {}
     names = []
@@ -344,7 +351,8 @@ def _stored_names(classes: list[str]) -> list[str]:
 
 
 def _project(cell: _Cell, embedding: Floats) -> Floats:
-    return np.matmul(embedding, cell.kernel) + cell.bias
+    table: Floats = np.matmul(embedding, cell.kernel) + cell.bias
+    return table
 
 
 def _lookup(table: Floats, by_time: Ids) -> Feed:

@@ -1,15 +1,15 @@
 """Raw reviews into rows of word ids, by the rule behind the ids of the IMDB data set.
 
-The rule: lower-case ASCII letters only; punctuation, tab and newline become spaces; split on spaces; words that
-are not in the word index are dropped without a gap; the id is the rank plus 3, or 2 (out of vocabulary) from
-`num_words` on; id 1 stands in front; the last `maxlen` ids are kept, padded with 0 on the left.
+The rule: lower-case ASCII letters only; punctuation, tab and newline become spaces; split on spaces; words
+that are not in the word index are dropped without a gap; the id is the rank plus 3, or 2 (out of vocabulary)
+from `num_words` on; id 1 stands in front; the last `maxlen` ids are kept, padded with 0 on the left.
 
 Every word has to be looked up, since the known ones are counted. `map(dict.get, text.split())` does 15,000
-reviews a second (one core, IMDB test reviews), pyarrow's split_pattern and index_in 33,000, this module 65,000:
+reviews a second (one core, IMDB test reviews), pyarrow's split_pattern and index_in 33,000, this here 70,000.
 
 - Lower-casing and blanking are one `bytes.translate` for a whole chunk of joined reviews (0.8 GB/s).
-- No Python object is made for a word. A word of up to 8 bytes is read as one 64-bit number, one of up to 16 as
-  two, from a view of the text that has a number begin at each byte. So words are compared exactly, and
+- No Python object is made for a word. A word of up to 8 bytes is read as one 64-bit number, one of up to 16
+  as two, from a view of the text in which a number begins at each byte. So words are compared exactly, and
   all of them at once. The few longer ones (1 in 1,000) are looked up in a dictionary.
 - The table of numbers is hashed with open addressing, common words first, so that nearly all are found at
   the first look; what remains is a short array, looked at again.
@@ -32,7 +32,7 @@ SEPARATORS = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the apostrophe stays; th
 NUL, NEVER = (
     b"\0",
     b"\xff",
-)  # short words are filled up with NUL, so one in the text becomes a byte unknown to UTF-8
+)  # words are filled up with NUL: one in the text becomes a byte that UTF-8 never has
 TRANSLATION = bytes.maketrans(
     SEPARATORS + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + NUL,
     b" " * len(SEPARATORS) + b"abcdefghijklmnopqrstuvwxyz" + NEVER,
@@ -40,6 +40,7 @@ TRANSLATION = bytes.maketrans(
 SPACE = 32
 CHUNK_CHARACTERS = 1 << 19
 WIDTH = 8  # bytes of a number
+MARGIN = b" " * 2 * WIDTH  # the numbers of the last words are read past their ends
 MASKS: Numbers = np.array([(1 << 8 * size) - 1 for size in range(WIDTH + 1)], np.uint64)
 MIXERS: Numbers = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)  # odd, bits well spread
 
@@ -74,8 +75,8 @@ class Encoder:
 
     def _encode_chunk(self, reviews: Sequence[str], ids: Ids, known_tokens: Ids) -> None:
         raw = [review.encode(errors="surrogatepass") for review in reviews]
-        text = b" ".join([*raw, b" " * 2 * WIDTH]).translate(TRANSLATION)  # numbers are read past the last word
-        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)
+        text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
         found = self._look_up(text, ends)
         known = np.flatnonzero(found)
         review_ends = np.cumsum([len(review) + 1 for review in raw])
@@ -89,7 +90,6 @@ class Encoder:
         starts[0] = 0
         np.add(ends[:-1], 1, out=starts[1:])
         sizes = ends - starts
-        starts[sizes == 0] = 0  # any place that can be read
         numbers: Numbers = np.ndarray((len(text) - WIDTH + 1,), "<u8", text, strides=(1,))
         first = numbers[starts] & MASKS[np.minimum(sizes, WIDTH)]
         found = self._short.look_up(first)
@@ -103,7 +103,7 @@ class Encoder:
         return found
 
     def _lay_out(self, known: Ids, counts: Positions, ids: Ids) -> None:
-        """Write each review's last ids to the right end of its row, behind the start id if that still fits."""
+        """Write each review's last ids to the right end of its row, behind the start id if that fits."""
         kept = np.minimum(counts, self.maxlen)
         columns = np.arange(self.maxlen)
         first_column = self.maxlen - kept
@@ -116,7 +116,7 @@ class Encoder:
 
 
 class _Table:
-    """Ids of words of 1 to 8 (`parts=1`) or 9 to 16 bytes (`parts=2`), by the numbers that their bytes make."""
+    """Ids of words of 1 to 8 (`parts=1`) or 9 to 16 bytes (`parts=2`), by the numbers their bytes make."""
 
     def __init__(self, words: Sequence[bytes], ids: Mapping[bytes, int], parts: int) -> None:
         bits = max(4, (4 * len(words)).bit_length())  # a quarter to an eighth of the places is taken
@@ -129,7 +129,7 @@ class _Table:
         self._fill(keys, np.array([ids[word] for word in words], np.int32))
 
     def _fill(self, keys: Numbers, ids: Ids) -> None:
-        """Put each word into its place or the next free one; of those that want the same, the more common first."""
+        """Put each word into its place or the next free one, the more common word first."""
         places = self._places(keys)
         while len(ids):
             free = np.flatnonzero(self._ids[places] == 0)
@@ -141,11 +141,12 @@ class _Table:
             keys, ids, places = keys[:, left], ids[left], (places[left] + 1) & self._last
 
     def _places(self, keys: Sequence[Numbers] | Numbers) -> Positions:
-        mixed = keys[0] * MIXERS[0]
+        mixed: Numbers = keys[0] * MIXERS[0]
         if len(keys) == 2:
             mixed ^= keys[1] * MIXERS[1]
         mixed >>= self._shift
-        return mixed.view(np.int64)
+        places: Positions = mixed.view(np.int64)
+        return places
 
     def look_up(self, *keys: Numbers) -> Ids:
         """The id of each word, 0 for those that are not here."""

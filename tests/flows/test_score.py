@@ -1,0 +1,169 @@
+"""The scoring flow: every row in one table, every file scored once, failures named."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+import stat
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from flows.score import score
+from tasks.lib import errors, registry, tables
+from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
+from tasks.lib.layout import Layout
+from tests.flows.conftest import train_small
+from tests.sample import generate
+
+
+def only_table(data: Layout, stem: str) -> Path:
+    (path,) = data.scores.glob(f"model=*/{stem}-*.parquet")
+    return path
+
+
+@pytest.fixture
+def inbox(trained: Layout, sample: Path) -> Layout:
+    """The trained folder with the three bundled dumps in its inbox."""
+    trained.inbox.mkdir()
+    for path in sample.glob("reviews-*"):
+        shutil.copy(path, trained.inbox)
+    return trained
+
+
+def test_rows_that_are_lost_on_the_way(inbox: Layout, model_id: str) -> None:
+    score(data_dir=inbox.root)
+    for path in inbox.inbox.iterdir():
+        table = only_table(inbox, tables.DUMP_SUFFIXES.sub("", path.name))
+        footer = tables.read_footer(table)
+        assert footer is not None
+        quarantine = inbox.quarantine / table.name
+        quarantined = pq.read_metadata(quarantine).num_rows if quarantine.exists() else 0
+        assert int(footer["rows_in"]) == pq.read_metadata(table).num_rows + quarantined
+        assert footer["model_id"] == model_id
+    assert pq.read_metadata(only_table(inbox, "reviews-test")).num_rows == 500
+
+
+def test_columns_that_are_not_carried_to_the_letter(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    table = pd.read_parquet(only_table(inbox, "reviews-columns"))
+    with (inbox.inbox / "reviews-columns.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(table)
+    for name in rows[0]:
+        assert table[name].tolist() == [row[name] for row in rows]
+
+
+def test_damaged_rows_that_take_their_neighbours_along(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    path = only_table(inbox, "reviews-damaged")
+    quarantined = pd.read_parquet(inbox.quarantine / path.name)
+    assert dict(zip(quarantined["first_line"], quarantined["raw"], strict=True)).keys() == generate.DAMAGE.keys()
+    assert len(pd.read_parquet(path)) == 120 - len(generate.DAMAGE)
+    assert stat.S_IMODE((inbox.quarantine / path.name).stat().st_mode) == 0o600
+    assert stat.S_IMODE(inbox.quarantine.stat().st_mode) == 0o700
+
+
+def test_accuracy_on_the_test_dump_that_differs_from_the_metrics(inbox: Layout, model_id: str) -> None:
+    score(data_dir=inbox.root)
+    table = pd.read_parquet(only_table(inbox, "reviews-test"))
+    positive = {"1": "positive", "0": "negative"}
+    expected = table["sentiment"].map(lambda value: positive.get(value, value))
+    measured = registry.read_metrics(inbox.models, model_id)
+    assert (table["predicted_label"] == expected).sum() == round(measured["accuracy"] * 500)
+
+
+def test_a_second_run_that_scores_again(inbox: Layout, caplog: pytest.LogCaptureFixture) -> None:
+    score(data_dir=inbox.root)
+    before = {path: path.stat().st_mtime_ns for path in inbox.scores.rglob("*.parquet")}
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=inbox.root)
+    assert "Nothing to do." in caplog.messages
+    assert {path: path.stat().st_mtime_ns for path in inbox.scores.rglob("*.parquet")} == before
+
+
+def test_a_renamed_copy_that_is_scored_twice(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    shutil.copy(inbox.inbox / "reviews-columns.csv", inbox.inbox / "copy.csv")
+    score(data_dir=inbox.root)
+    assert len(list(inbox.scores.glob("model=*/*.parquet"))) == 3
+    names = [json.loads(path.read_text())["names"] for path in inbox.names.iterdir()]
+    assert ["reviews-columns.csv", "copy.csv"] in names
+
+
+def test_a_corrected_file_that_is_not_scored(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    path = inbox.inbox / "reviews-columns.csv"
+    path.write_bytes(path.read_bytes() + b"999,5,2024-01-01,n,c,one more row,r\n")
+    score(data_dir=inbox.root)
+    assert len(list(inbox.scores.glob("model=*/reviews-columns-*.parquet"))) == 2
+
+
+def test_a_new_model_that_leaves_old_files_unscored(inbox: Layout, model_id: str) -> None:
+    score(data_dir=inbox.root)
+    train_small(inbox.root, fit=generate_fit(), release=ReleaseConfig(force=True))
+    score(data_dir=inbox.root)
+    assert {path.parent.name for path in inbox.scores.glob("model=*/*.parquet")} == {
+        f"model={name}" for name in registry.model_ids(inbox.models)
+    }
+    assert set(pd.read_parquet(inbox.scores)["model_id"]) == set(registry.model_ids(inbox.models))
+
+
+def generate_fit() -> FitConfig:
+    return FitConfig(epochs=1, seed=5, device="cpu")
+
+
+def test_one_bad_file_that_stops_the_others(inbox: Layout) -> None:
+    (inbox.inbox / "a-broken.csv.gz").write_bytes(gzip.compress(b"review\ngood\n")[:-6])
+    (inbox.inbox / "b-nameless.csv").write_text("id,text\n1,hello\n")
+    with pytest.raises(errors.PipelineError) as caught:
+        score(data_dir=inbox.root)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "2 of 5 files failed:"
+    assert "a-broken.csv.gz" in lines[1]
+    assert "no column 'review' (found: id, text)" in lines[2]
+    assert len(list(inbox.scores.glob("model=*/*.parquet"))) == 3
+
+
+def test_too_many_bad_rows_that_pass_unseen(inbox: Layout) -> None:
+    with pytest.raises(errors.PipelineError, match="more than --max-quarantine"):
+        score(options=ScoreConfig(max_quarantine=0.01), data_dir=inbox.root)
+    assert len(list(inbox.scores.glob("model=*/*.parquet"))) == 3
+
+
+def test_a_threshold_that_changes_nothing(inbox: Layout) -> None:
+    score(options=ScoreConfig(threshold=0.0), data_dir=inbox.root)
+    assert set(pd.read_parquet(only_table(inbox, "reviews-test"))["predicted_label"]) == {"positive"}
+
+
+def test_columns_that_are_kept_unasked(inbox: Layout) -> None:
+    score(options=ScoreConfig(keep=("sentiment,id",)), paths=[inbox.inbox / "reviews-test.csv.gz"], data_dir=inbox.root)
+    names = pq.read_schema(only_table(inbox, "reviews-test")).names
+    assert names == [*tables.OWN_COLUMNS, "id", "sentiment"]
+
+
+def test_a_damaged_model_that_scores_a_row(inbox: Layout, model_id: str) -> None:
+    path = inbox.models / model_id / "word_index.json"
+    path.write_bytes(path.read_bytes().replace(b"1", b"2", 1))
+    with pytest.raises(errors.ModelError, match="word_index.json: does not have the sha256"):
+        score(data_dir=inbox.root)
+    assert not list(inbox.scores.glob("model=*/*.parquet"))
+
+
+def test_an_empty_inbox_that_is_an_error(trained: Layout, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=trained.root)
+    assert "Nothing to do." in caplog.messages
+
+
+def test_a_report_that_does_not_add_up(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    (path,) = inbox.reports.glob("*.json")
+    report = json.loads(path.read_text())
+    assert report["rows"] == report["scored"] + report["quarantined"] == 700
+    assert sum(report["histogram"]["counts"]) == report["scored"]
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

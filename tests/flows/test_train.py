@@ -1,0 +1,224 @@
+"""The training flow: what it leaves behind, and when it may use what it made before."""
+
+from __future__ import annotations
+
+import json
+import random
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flows.train import pipeline
+from tasks import caching
+from tasks.lib import errors, files, registry
+from tasks.lib.config import FitConfig, ReleaseConfig
+from tasks.lib.layout import Layout
+from tests.flows.conftest import SMALL, train_small
+
+STEPS = ["download", "prepare", "fit", "evaluate", "baseline", "plot", "bundle"]
+
+
+@pytest.fixture
+def made(caplog: pytest.LogCaptureFixture) -> Made:
+    """What the steps of the last run said."""
+    caplog.set_level("INFO", "sentiment")
+    return Made(caplog)
+
+
+class Made:
+    """Reads from the log which steps ran, and why."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self.caplog = caplog
+
+    def reasons(self) -> dict[str, str]:
+        """Step -> "from the cache" or the reason why it ran, of the runs since the last call."""
+        lines = [record.getMessage().split(None, 1) for record in self.caplog.records]
+        self.caplog.clear()
+        return {line[0]: line[1] for line in lines if len(line) == 2 and line[0] in STEPS}
+
+    def again(self) -> set[str]:
+        """The steps that ran since the last call."""
+        return {step for step, reason in self.reasons().items() if reason != "from the cache"}
+
+
+def test_a_bundle_that_lacks_what_scoring_needs(trained: Layout, model_id: str) -> None:
+    folder = trained.models / model_id
+    expected = {"model.keras", "word_index.json", "manifest.json", "metrics.json", "history.csv"}
+    assert {path.name for path in folder.iterdir()} == expected | {"loss.png", "evaluation.png"}
+    manifest = registry.read_bundle(trained.models, model_id)
+    assert manifest["corpus"] == "sample"
+    assert set(manifest["sha256"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
+
+
+def test_metrics_that_do_not_agree_with_each_other(trained: Layout, model_id: str) -> None:
+    measured = json.loads((trained.models / model_id / "metrics.json").read_text())
+    counts = measured["confusion"]
+    assert sum(counts.values()) == 500
+    assert measured["accuracy"] == (counts["true_positive"] + counts["true_negative"]) / 500
+    history = pd.read_csv(trained.models / model_id / "history.csv")
+    assert list(history["epoch"]) == list(range(1, measured["epochs"] + 1))
+    assert measured["best_epoch"] == int(history["val_loss"].argmin()) + 1
+    assert measured["keras_difference"] < 1e-5
+
+
+def test_a_second_run_that_makes_anything_again(trained: Layout, model_id: str, made: Made) -> None:
+    train_small(trained.root)
+    assert made.again() == set()
+    assert registry.current_id(trained.models) == model_id
+
+
+@pytest.mark.parametrize(
+    ("pattern", "step"),
+    [
+        ("raw/*.npz", "download"),
+        ("shards/*/train-00000-of-*.parquet", "prepare"),
+        ("work/fit-*/model.keras", "fit"),
+        ("models/*/model.keras", "bundle"),
+        ("models/*/metrics.json", "bundle"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped"])
+def test_a_damaged_file_that_is_believed(
+    trained: Layout, model_id: str, made: Made, pattern: str, step: str, damage: str
+) -> None:
+    path = next(trained.root.glob(pattern))
+    whole = path.read_bytes()
+    spoil(path, damage, random.Random(pattern))
+    train_small(trained.root)
+    reasons = made.reasons()
+    assert {name for name, reason in reasons.items() if reason != "from the cache"} == {step}
+    assert path.name in reasons[step]
+    assert registry.current_id(trained.models) == model_id
+    if step != "fit":  # a `.keras` file carries the time of its making
+        assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "truncated", "empty"])
+def test_a_damaged_result_that_is_believed(trained: Layout, model_id: str, made: Made, damage: str) -> None:
+    spoil(next(trained.cache.glob("evaluate-*")), damage, random.Random(0))
+    train_small(trained.root)
+    assert made.reasons()["evaluate"] == "made again: its cached result is damaged"
+    assert registry.current_id(trained.models) == model_id
+
+
+def test_random_faults_in_results_and_files_that_go_unseen(trained: Layout) -> None:
+    """Hundreds of faults; each has to be found, unless it left the record as it was."""
+    asked: dict[str, Any] = {}
+
+    def remember(task: Any, **inputs: Any) -> Any:
+        asked[task.name] = (task, inputs, caching.look_up(task, inputs, trained)[0])
+        return asked[task.name][2]
+
+    pipeline(remember, **SMALL, data_dir=trained.root)
+    chance = random.Random(1)
+    unseen = 0
+    for number in range(400):
+        task, inputs, record = asked[chance.choice(STEPS)]
+        places = [trained.cache / caching.key(task, inputs), *(trained.root / name for name in record.made_files)]
+        path = chance.choice(places)
+        whole = path.read_bytes()
+        spoil(path, chance.choice(["flipped"] * 5 + ["truncated", "zeroed", "empty", "missing"]), chance)
+        found, _ = caching.look_up(task, inputs, trained)
+        assert found in (None, record), f"fault {number} in {path.name}"
+        assert found is None or path == places[0]
+        unseen += found is not None
+        path.write_bytes(whole)
+    assert unseen < 40  # flips in what Prefect notes beside the record
+
+
+def spoil(path: Path, damage: str, chance: random.Random) -> None:
+    """Does to a file what crashes and bad disks do."""
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+        return
+    if damage == "flipped":
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+    changed = {"truncated": content[: len(content) // 2], "zeroed": bytearray(len(content)), "empty": bytearray()}
+    path.write_bytes(changed.get(damage, content))
+
+
+def test_a_result_that_asks_to_be_unpickled(trained: Layout, made: Made) -> None:
+    path = next(trained.cache.glob("plot-*"))
+    content = json.loads(path.read_text())
+    content["metadata"]["serializer"] = {"type": "pickle", "picklelib": "cloudpickle", "picklelib_version": None}
+    path.write_text(json.dumps(content))
+    train_small(trained.root)
+    assert made.again() == {"plot"}
+
+
+def test_another_configuration_that_runs_more_than_it_must(trained: Layout, model_id: str, made: Made) -> None:
+    train_small(trained.root, fit=FitConfig(epochs=1, device="cpu"))
+    reasons = made.reasons()
+    assert {step for step, reason in reasons.items() if reason == "from the cache"} == {
+        "download", "prepare", "baseline",
+    }  # fmt: skip
+    assert reasons["fit"] == "made anew, changed: config epochs 2 -> 1"
+    assert len(registry.model_ids(trained.models)) == 2
+
+
+def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = caching.source_digests
+
+    def edited(module: str) -> dict[str, str]:
+        return {
+            name: digest + ("!" if name.endswith("metrics.py") else "") for name, digest in original(module).items()
+        }
+
+    monkeypatch.setattr(caching, "source_digests", edited)
+    train_small(trained.root)
+    reasons = made.reasons()
+    assert {step for step, reason in reasons.items() if reason != "from the cache"} == {"evaluate", "baseline"}
+    assert reasons["baseline"] == "made anew, changed: code tasks/lib/metrics.py"
+
+
+def test_another_library_version_that_does_not_run_its_step(
+    trained: Layout, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = metadata.version
+    monkeypatch.setattr(caching, "version", lambda name: "0.0" if name == "matplotlib" else original(name))
+    train_small(trained.root)
+    assert made.again() == {"plot"}
+
+
+def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout, made: Made) -> None:
+    before = sorted(trained.root.rglob("*"))
+    explanation = caching.Explanation(trained)
+    pipeline(explanation, **(SMALL | {"fit": FitConfig(epochs=1, device="cpu")}), data_dir=trained.root)
+    assert sorted(trained.root.rglob("*")) == before
+    said = {step.name: step for step in explanation.done}
+    assert [name for name, step in said.items() if step.cached] == ["download", "prepare", "baseline"]
+    assert said["fit"].reason == "made anew, changed: config epochs 2 -> 1"
+    assert said["evaluate"].reason == "waits for a step that would run (fitted)"
+
+
+def test_the_same_seed_with_other_weights(trained: Layout, model_id: str, tmp_path: Path) -> None:
+    other = train_small(tmp_path / "other")
+    assert registry.current_id(other.models) == model_id
+
+
+def test_a_worse_model_that_becomes_current(trained: Layout, model_id: str) -> None:
+    files.write(trained.models / "current.json", (trained.models / "current.json").read_bytes())
+    train_small(trained.root, fit=FitConfig(epochs=1, seed=3, device="cpu"))
+    accuracies = {
+        name: registry.read_metrics(trained.models, name)["accuracy"] for name in registry.model_ids(trained.models)
+    }
+    assert len(accuracies) == 2
+    best = max(accuracies.values())
+    assert accuracies[registry.current_id(trained.models)] == best
+
+
+def test_a_forced_release_that_is_held(trained: Layout, model_id: str) -> None:
+    train_small(trained.root, fit=FitConfig(epochs=1, seed=3, device="cpu"), release=ReleaseConfig(force=True))
+    assert registry.current_id(trained.models) != model_id
+    assert registry.roll_back(trained.models).model_id == model_id
+
+
+def test_a_missing_archive_without_a_word_of_help(tmp_path: Path, prefect: None) -> None:
+    corpus = SMALL["corpus"].model_copy(update={"archive": str(tmp_path / "nowhere.npz")})
+    with pytest.raises(errors.InputError, match=r"nowhere\.npz: no such file.*--archive"):
+        train_small(tmp_path, corpus=corpus)

@@ -1,0 +1,78 @@
+"""What counts as a new dump, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.lib import errors, inbox
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "inbox" / "sub").mkdir(parents=True)
+    (tmp_path / "inbox" / "a.csv").write_text("review\nfine\n")
+    return tmp_path / "inbox"
+
+
+def found(folder: Path) -> dict[str, inbox.Status]:
+    return {dump.name: dump.status for dump in inbox.find([folder], folder.parent / "scores", "gru-000000000000")}
+
+
+def test_dumps_in_subfolders_that_are_passed_over(folder: Path) -> None:
+    (folder / "sub" / "b.TSV.gz").write_text("review\nother\n")
+    assert found(folder) == {"a.csv": "new", "sub/b.TSV.gz": "new"}
+
+
+def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
+    for name in (".a.csv.swp", ".hidden.csv", "notes.txt", "a.csv.part"):
+        (folder / name).write_text("review\nx\n")
+    assert found(folder) == {"a.csv": "new", "notes.txt": "not a dump", "a.csv.part": "not a dump"}
+
+
+def test_the_same_bytes_that_are_new_twice(folder: Path) -> None:
+    (folder / "b.csv").write_bytes((folder / "a.csv").read_bytes())
+    assert found(folder) == {"a.csv": "new", "b.csv": "same content"}
+
+
+def test_a_link_that_reaches_outside(folder: Path) -> None:
+    (folder.parent / "secret.csv").write_text("review\nsecret\n")
+    (folder / "link.csv").symlink_to(folder.parent / "secret.csv")
+    (folder / "sub" / "loop").symlink_to(folder)
+    (folder / "gone.csv").symlink_to(folder / "nowhere")
+    assert found(folder) == {
+        "a.csv": "new",
+        "link.csv": "unreadable",
+        "gone.csv": "unreadable",
+        "sub/loop": "not a dump",
+    }
+
+
+def test_a_pipe_that_blocks(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.csv")
+    assert found(folder)["pipe.csv"] == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "name", ["line\nbreak.csv", "quote'\".csv", "ümlaut.csv", b"\xff\xfe.csv".decode("utf-8", "surrogateescape")]
+)
+def test_a_strange_name_that_stops_the_run(folder: Path, name: str) -> None:
+    (folder / name).write_text("review\nother\n")
+    assert found(folder)[inbox._printable(name)] == "new"
+    assert all(shown.isprintable() for shown in found(folder))
+
+
+def test_a_missing_folder_that_is_nothing_new(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match="no such file or folder"):
+        inbox.find([tmp_path / "nowhere"], tmp_path, "gru-000000000000")
+
+
+def test_a_name_that_is_forgotten(folder: Path) -> None:
+    (folder / "b.csv").write_bytes((folder / "a.csv").read_bytes())
+    dumps = inbox.find([folder], folder.parent / "scores", "gru-000000000000")
+    for _ in range(2):
+        inbox.remember_names(folder.parent / "names", dumps)
+    (path,) = (folder.parent / "names").iterdir()
+    assert '"a.csv",\n    "b.csv"\n' in path.read_text()
