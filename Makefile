@@ -35,6 +35,9 @@ lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
+clean-cache: $(READY) ## free what no model and no table needs
+	$(BIN)/python flows/prune.py --data-dir $(DATA)
+
 sample: $(READY) ## make data/sample again
 	$(BIN)/python -m tests.sample.generate
 
@@ -56,3 +59,6 @@ deploy: $(READY) ## make the work pool and the deployments of prefect.yaml
 
 worker: $(READY) ## start a worker, which runs what is due
 	$(ON_SERVER) prefect worker start --pool local --name local
+
+automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
+	$(ON_SERVER) python -m tasks.automations $(WEBHOOK)

@@ -15,7 +15,7 @@ import logging
 
 from cyclopts import App
 
-from tasks import command_line
+from tasks import command_line, locking
 from tasks.lib import errors, registry
 from tasks.lib.layout import Layout
 
@@ -49,14 +49,18 @@ def _facts(models: Path, model_id: str) -> str:
 @app.command
 def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """Make the model with this id the current one, whatever its accuracy."""
-    current = registry.promote(Layout(data_dir.resolve()).models, model_id)
+    data = Layout(data_dir.resolve())
+    with locking.waiting(data.locks / locking.RELEASE):
+        current = registry.promote(data.models, model_id)
     log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
 
 
 @app.command
 def rollback(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """Make the model current that was so before this one."""
-    current = registry.roll_back(Layout(data_dir.resolve()).models)
+    data = Layout(data_dir.resolve())
+    with locking.waiting(data.locks / locking.RELEASE):
+        current = registry.roll_back(data.models)
     log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
 
 

@@ -18,19 +18,34 @@ import logging
 
 from cyclopts import App, Parameter
 from prefect import flow
+from prefect.runtime import flow_run
 
-from tasks import command_line
+from tasks import command_line, operation, ui
 from tasks.inbox import find_dumps
-from tasks.lib import errors, files, inbox, registry
+from tasks.lib import errors, files, inbox, quarantine, registry
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import CLONE, Layout
-from tasks.predict import FileReport, open_model, score_dump
+from tasks.predict import FileReport, open_model, score_dump, sweep
 from tasks.report import write_report
 
 log = logging.getLogger(environment.LOGGER)
 
 
-@flow(name="score")
+def _run_name() -> str:
+    parameters = flow_run.parameters
+    names = [Path(path).name for path in parameters["paths"] or ["the inbox"]]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    model = parameters["options"].model
+    return f"score {names[0]}{more}" + (f" with {model}" if model else "")
+
+
+@flow(
+    name="score",
+    flow_run_name=_run_name,
+    timeout_seconds=12 * 3600,
+    on_failure=[operation.explain_failure],
+    on_crashed=[operation.explain_failure],
+)
 def score(
     paths: list[Path] | None = None,
     options: ScoreConfig = ScoreConfig(),
@@ -40,23 +55,38 @@ def score(
     data = Layout((CLONE / data_dir).resolve())
     open_model.cache_clear()
     model_id = which_model(data, options)
-    dumps = find_dumps(where(data, paths), options, data.root)
+    options = options.model_copy(update={"model": model_id})  # a training may release another one meanwhile
+    sweep(data)
+    dumps = find_dumps(where(data, paths, options), options, data.root)
     new = [dump for dump in dumps if dump.status == "new"]
     reports = [failed(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     if new:
         open_model(data.models, model_id)  # a damaged model ends the run before the first row
-    reports += [score_one(dump, model_id, options, data.root) for dump in new]
+    progress = ui.Progress("score-progress", f"{len(new)} files")
+    made = []
+    for number, dump in enumerate(new):
+        progress.show(100 * number / len(new), dump.name)
+        made.append(score_one(dump, model_id, options, data.root))
+    for dump, report in zip(new, made, strict=True):  # what another run is at comes last: it may be killed
+        busy = report.status == "busy"
+        reports.append(score_one(dump, model_id, options, data.root, wait=True) if busy else report)
+    if new:
+        progress.show(100)
     if not reports:
         log.info("Nothing to do.")
         return
-    summarize(reports, write_report(reports, data.root))
+    written = write_report(reports, data.root)
+    summarize(reports, written)
+    ui.report_scoring(reports, written)
     if found := problems(reports, options):
         raise errors.PipelineError(f"{len(found)} of {len(reports)} files failed:\n  " + "\n  ".join(found))
 
 
-def score_one(dump: inbox.Dump, model_id: str, options: ScoreConfig, data_dir: Path) -> FileReport:
+def score_one(
+    dump: inbox.Dump, model_id: str, options: ScoreConfig, data_dir: Path, *, wait: bool = False
+) -> FileReport:
     """The report of one dump; a dump that fails does not keep the others from being scored."""
-    state = score_dump(dump, model_id, options, data_dir, return_state=True)
+    state = score_dump(dump, model_id, options, data_dir, wait, return_state=True)
     result = state.result(raise_on_failure=False)
     return result if isinstance(result, FileReport) else failed(dump, model_id, str(result))
 
@@ -72,8 +102,15 @@ def which_model(data: Layout, options: ScoreConfig) -> str:
     return options.model or registry.current_id(data.models)
 
 
-def where(data: Layout, paths: list[Path] | None) -> list[Path]:
-    """The files and folders to look at: the named ones, or the inbox, which is made if it is missing."""
+def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> list[Path]:
+    """The files and folders to look at: the named ones, or the inbox, which is made if it is missing.
+
+    With `requeue`, the dumps of what lies in quarantine instead.
+    """
+    if options.requeue:
+        if paths:
+            raise errors.InputError("--requeue scores what lies in quarantine: name no files beside it.")
+        return quarantine.exported(data.quarantine)
     if paths:
         return paths
     files.make_folder(data.inbox)
@@ -127,7 +164,7 @@ def main(
     data = Layout(data_dir.resolve())
     model_id = which_model(data, options)
     log.info("Model: %s", model_id)
-    for dump in inbox.find(where(data, list(paths)), data.scores, model_id, rescore=options.rescore):
+    for dump in inbox.find(where(data, list(paths), options), data.scores, model_id, rescore=options.rescore):
         log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
 
 

@@ -19,12 +19,12 @@ import logging
 from cyclopts import App, Parameter
 from prefect import flow
 
-from tasks import caching, command_line, locking
+from tasks import caching, command_line, locking, operation, ui
 from tasks.baseline import evaluate_baseline
 from tasks.download import download_corpus
 from tasks.evaluate import evaluate_network
 from tasks.fit import fit_network
-from tasks.lib import download, files
+from tasks.lib import download, files, registry
 from tasks.lib.artifacts import Baseline, Bundle, Evaluation
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
 from tasks.lib.layout import CLONE, SAMPLE, Layout
@@ -35,7 +35,13 @@ from tasks.release import release_model, write_bundle
 log = logging.getLogger(environment.LOGGER)
 
 
-@flow(name="train")
+@flow(
+    name="train",
+    flow_run_name="train {network.cell} on {corpus.corpus}, seed {fit.seed}",
+    timeout_seconds=12 * 3600,
+    on_failure=[operation.explain_failure],
+    on_crashed=[operation.explain_failure],
+)
 def train(
     corpus: CorpusConfig = CorpusConfig(),
     shards: ShardConfig = ShardConfig(),
@@ -48,12 +54,18 @@ def train(
     """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model; each step is cached."""
     data = Layout((CLONE / data_dir).resolve())
     with locking.waiting(data.locks / "train.lock"):
-        for folder in (data.raw, data.shards, data.work, data.models):
+        for folder in (data.raw, data.shards, data.work, data.cache / "recipes"):
             files.sweep(folder)
+        with locking.waiting(data.locks / locking.RELEASE):
+            files.sweep(data.models)
         step = caching.Steps(data, refresh)
         made = pipeline(step, corpus, shards, network, fit, data.root)
+        before = registry.current_or_none(data.models)
         verdict = release_model(made[0], release, data.root)
+    bundle, _, baseline = made
     summarize(data, *made, verdict)
+    ui.report_training(data, bundle, baseline, before, verdict, step.done)
+    operation.announce(bundle, before, verdict)
 
 
 def pipeline(

@@ -31,6 +31,7 @@ def run(app: App) -> NoReturn:
     """
     environment.silence_tracebacks()
     signal.signal(signal.SIGTERM, _terminate)
+    app.suppress_keyboard_interrupt = False  # cyclopts would end without a word
     try:
         status = app(exit_on_error=False, print_error=False, result_action="return_value")
     except ValidationError as error:

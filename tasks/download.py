@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ log = logging.getLogger(environment.LOGGER)
 
 
 def _worth_another_try(task: Any, task_run: Any, state: Any) -> bool:
-    """Only a failed download may go better next time; a wrong file or a full disk does not."""
-    return isinstance(state.result(raise_on_failure=False), errors.DownloadError)
+    """A connection that broke may go better next time; a wrong file or a full disk does not."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, errors.DownloadError) and error.passing
 
 
 @task(
     name="download",
+    task_run_name="download {corpus}",
     cache_policy=MadeFrom(),
     retries=2,
     retry_delay_seconds=[2, 5],
@@ -34,7 +37,7 @@ def _worth_another_try(task: Any, task_run: Any, state: Any) -> bool:
 def download_corpus(archive: Source, word_index: Source, corpus: str, data_dir: Path) -> Corpus:
     """Fetches the archive and the word index into data/raw, unless they are there already."""
     data = Layout(data_dir)
-    paths = [download.fetch(source, data.raw, progress=True) for source in (archive, word_index)]
+    paths = [download.fetch(source, data.raw, progress=sys.stderr.isatty()) for source in (archive, word_index)]
     made = {data.relative(path): files.sha256(path) for path in paths}
     for path in paths:
         log.info("%s: %.1f MB", path, path.stat().st_size / 1e6)

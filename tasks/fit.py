@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks import caching, environment
+from tasks import caching, environment, ui
 from tasks.caching import MadeFrom
 from tasks.lib import files
 from tasks.lib.artifacts import Fitted, Shards
@@ -18,7 +18,11 @@ from tasks.lib.layout import Layout
 log = logging.getLogger(environment.LOGGER)
 
 
-@task(name="fit", cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")))
+@task(
+    name="fit",
+    task_run_name="fit {network.cell}, seed {config.seed}",
+    cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")),
+)
 def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, data_dir: Path) -> Fitted:
     """Trains the network and saves it; a training that was killed goes on after its last whole epoch."""
     with environment.quiet_import():  # here, so that a run that comes from the cache loads no TensorFlow
@@ -31,6 +35,7 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     model.set_seed(config.seed)
     built = model.build(network, prepared.num_words, prepared.maxlen)
     log.info("%s on %s, %s parameters", network.cell, device, f"{built.count_params():,}")
+    shown = ui.Progress("train-progress", f"{network.cell} on {device}")
     progress = model.fit(
         built,
         lambda first_epoch: (
@@ -45,9 +50,10 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
         ),
         config,
         checkpoint,
-        on_epoch=lambda epoch, logs: _log_epoch(epoch, config.epochs, logs),
+        on_epoch=lambda epoch, logs: _tell_epoch(epoch, config.epochs, logs, shown),
         bar=sys.stdout.isatty(),
     )
+    shown.show(100, f"the best epoch was number {progress.best_epoch + 1}")
     folder = data.work / key
     with files.new_folder(folder) as temporary:
         built.save(temporary / "model.keras")
@@ -67,7 +73,8 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     )
 
 
-def _log_epoch(epoch: int, epochs: int, logs: dict[str, float]) -> None:
+def _tell_epoch(epoch: int, epochs: int, logs: dict[str, float], shown: ui.Progress) -> None:
+    shown.show(100 * epoch / epochs, f"epoch {epoch} of {epochs}, validation loss {logs['val_loss']:.4f}")
     log.info(
         "epoch %d of %d  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",
         epoch, epochs, *(logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks import environment
-from tasks.lib import inbox, registry
+from tasks import environment, locking
+from tasks.lib import files, inbox, registry
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
 
@@ -21,7 +21,9 @@ def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[
     data = Layout(data_dir)
     model_id = config.model or registry.current_id(data.models)
     found = inbox.find(places, data.scores, model_id, rescore=config.rescore)
-    inbox.remember_names(data.names, found)
+    with locking.waiting(data.locks / "names.lock"):
+        files.sweep(data.names)
+        inbox.remember_names(data.names, found)
     counts = {status: sum(dump.status == status for dump in found) for status in ("new", "scored", "same content")}
     log.info("model %s: %s", model_id, ", ".join(f"{count} {status}" for status, count in counts.items()))
     return found

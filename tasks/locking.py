@@ -14,33 +14,46 @@ from tasks.lib import files
 
 log = logging.getLogger(environment.LOGGER)
 
+RELEASE = "release.lock"  # held by whoever writes current.json and releases.jsonl
+
 
 @contextmanager
-def waiting(path: Path) -> Iterator[None]:
-    """Holds the lock for the block; waits for another run that holds it, and says so."""
+def waiting(path: Path) -> Iterator[bool]:
+    """Gives True and holds the lock for the block; waits for another run that holds it, and says so."""
     lock = _lock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    if not _acquired(lock):
         log.info("another run holds %s: waiting for it", path)
         lock.acquire()
     with lock:
         lock.release()  # `with` counts a second time
-        yield
+        yield True
 
 
 @contextmanager
 def if_free(path: Path) -> Iterator[bool]:
     """Gives True and holds the lock for the block, or gives False at once if another run holds it."""
     lock = _lock(path)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    if not _acquired(lock):
         yield False
         return
     with lock:
         lock.release()
         yield True
+
+
+def is_free(path: Path) -> bool:
+    """Whether no run holds the lock at this moment; whoever holds it stays undisturbed."""
+    with if_free(path) as free:
+        return free
+
+
+def _acquired(lock: FileLock) -> bool:
+    with files.output_errors(Path(lock.lock_file)):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+    return True
 
 
 def _lock(path: Path) -> FileLock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 import traceback
@@ -16,7 +17,7 @@ from prefect.runtime import task_run
 from pydantic import BaseModel, ConfigDict
 
 from tasks import environment, locking
-from tasks.lib import errors, scoring, tables
+from tasks.lib import errors, files, quarantine, scoring, tables
 from tasks.lib.config import ScoreConfig
 from tasks.lib.inbox import Dump
 from tasks.lib.layout import Layout
@@ -25,7 +26,7 @@ log = logging.getLogger(environment.LOGGER)
 
 
 class FileReport(BaseModel):
-    """What became of one dump. `status` is scored, "busy" if another run is scoring it, or failed."""
+    """What became of one dump. `status` is scored, "busy" if another run is or was at it, or failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,27 +57,32 @@ def _run_name() -> str:
 
 
 @task(name="score", task_run_name=_run_name, persist_result=False)
-def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path) -> FileReport:
-    """Scores one dump, unless another run is at it or has just done it."""
+def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path, wait: bool = False) -> FileReport:
+    """Scores one dump, unless another run is at it (with `wait`, that is waited for) or has just done it."""
     data = Layout(data_dir)
     table = dump.table or tables.table_path(data.scores, model_id, tables.table_name(dump.path.name, dump.sha256))
-    quarantine = data.quarantine / table.name
+    quarantined = data.quarantine / table.name
     started = time.perf_counter()
-    with locking.if_free(data.locks / f"score-{model_id}-{dump.sha256[:16]}.lock") as free:
+    lock = _lock(data, dump.sha256[:16])
+    with locking.waiting(lock) if wait else locking.if_free(lock) as free:
         if not free or (not config.rescore and tables.find(data.scores, model_id, dump.sha256)):
-            log.info("%s: another run is scoring it", dump.name)
+            log.info("%s: another run %s it", dump.name, "has scored" if free else "is scoring")
             return FileReport(file=dump.name, status="busy", model_id=model_id, sha256=dump.sha256)
         with _no_text_in_errors(dump.name), _progress(dump.name) as on_rows:
             scored = scoring.score(
-                dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantine,
+                dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantined,
                 on_rows=on_rows,
             )  # fmt: skip
+        if config.requeue:
+            quarantine.supersede(table, quarantined)
+        if config.csv:
+            tables.export_csv(table, data.csv / table.parent.name / f"{table.stem}.csv")
     report = FileReport(
         file=dump.name,
         status="scored",
         model_id=model_id,
         table=data.relative(table),
-        quarantine=data.relative(quarantine) if scored.quarantined else "",
+        quarantine=data.relative(quarantined) if scored.quarantined else "",
         sha256=dump.sha256,
         seconds=round(time.perf_counter() - started, 3),
         **vars(scored),
@@ -87,6 +93,23 @@ def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path) -
         f"{report.rows / max(report.seconds, 1e-3):,.0f}",
     )  # fmt: skip
     return report
+
+
+def sweep(data: Layout) -> None:
+    """Removes what killed runs left half-written, but for what another run is writing now."""
+
+    def unused(path: Path) -> bool:
+        found = re.search(r"-([0-9a-f]{16})[.-]", path.name)
+        return found is not None and locking.is_free(_lock(data, found[1]))
+
+    for folder in (data.scores, data.csv, data.quarantine):
+        for path in files.sweep(folder, unused):
+            log.info("%s: removed, a run was killed while it wrote it", path)
+
+
+def _lock(data: Layout, digest: str) -> Path:
+    # Whatever the model: all models write to the same quarantine.
+    return data.locks / f"score-{digest}.lock"
 
 
 @lru_cache(maxsize=1)

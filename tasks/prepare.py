@@ -17,7 +17,7 @@ from tasks.lib.layout import Layout
 log = logging.getLogger(environment.LOGGER)
 
 
-@task(name="prepare", cache_policy=MadeFrom(libraries=("numpy", "pyarrow")))
+@task(name="prepare", task_run_name="prepare {corpus.corpus}", cache_policy=MadeFrom(libraries=("numpy", "pyarrow")))
 def write_shards(corpus: Corpus, config: ShardConfig, data_dir: Path) -> Shards:
     """Encodes, pads and splits the corpus as Keras does, and writes the shards of each split."""
     data = Layout(data_dir)

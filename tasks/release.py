@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks import environment
+from tasks import environment, locking
 from tasks.caching import MadeFrom
 from tasks.lib import files, registry
 from tasks.lib.artifacts import Baseline, Bundle, Corpus, Evaluation, Fitted, Plots, Shards
@@ -22,7 +22,7 @@ log = logging.getLogger(environment.LOGGER)
 LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scikit-learn", "matplotlib", "prefect")
 
 
-@task(name="bundle", cache_policy=MadeFrom())
+@task(name="bundle", task_run_name="bundle {network.cell}, seed {fit_config.seed}", cache_policy=MadeFrom())
 def write_bundle(
     corpus: Corpus,
     prepared: Shards,
@@ -58,6 +58,7 @@ def write_bundle(
         "parameters": fitted.parameters,
         "libraries": {name: version(name) for name in LIBRARIES},
         "made_of": made_of,
+        "used": sorted(name for record in (corpus, prepared, fitted, plots) for name in record.made_files),
     }
     measured = evaluation.metrics | {
         "baseline_accuracy": baseline.accuracy,
@@ -97,9 +98,11 @@ def _history_csv(history: dict[str, list[float]]) -> bytes:
     return text.getvalue().encode()
 
 
-@task(name="release", persist_result=False)
+@task(name="release", task_run_name="release {bundle.model_id}", persist_result=False)
 def release_model(bundle: Bundle, config: ReleaseConfig, data_dir: Path) -> dict[str, str]:
     """Makes the model current, or holds it: {"verdict": ..., "reason": ...}. Never cached: it depends on today."""
-    verdict, reason = registry.release(Layout(data_dir).models, bundle.model_id, force=config.force)
+    data = Layout(data_dir)
+    with locking.waiting(data.locks / locking.RELEASE):
+        verdict, reason = registry.release(data.models, bundle.model_id, force=config.force)
     log.info("release: %s (%s)", verdict, reason)
     return {"verdict": verdict, "reason": reason}

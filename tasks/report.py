@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks import environment
+from tasks import environment, locking
 from tasks.lib import files
 from tasks.lib.layout import Layout
 from tasks.predict import FileReport
@@ -23,7 +23,8 @@ def write_report(reports: list[FileReport], data_dir: Path) -> Path:
     from tasks.lib import figures
 
     finished = datetime.now(UTC)
-    path = Layout(data_dir).reports / f"{finished:%Y%m%dT%H%M%S.%fZ}.json"
+    data = Layout(data_dir)
+    path = data.reports / f"{finished:%Y%m%dT%H%M%S.%fZ}.json"
     threshold = next((report.threshold for report in reports if report.threshold is not None), None)
     counts = np.sum([report.histogram for report in reports if report.histogram] or [[0]], axis=0)
     edges = np.linspace(0, 1, len(counts) + 1)
@@ -36,6 +37,8 @@ def write_report(reports: list[FileReport], data_dir: Path) -> Path:
         "files": [report.model_dump(mode="json", exclude={"histogram"}) for report in reports],
         "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
     }
-    files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
-    files.write(path, files.json_bytes(content))
+    with locking.waiting(data.locks / "report.lock"):
+        files.sweep(data.reports)
+        files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
+        files.write(path, files.json_bytes(content))
     return path

@@ -38,12 +38,15 @@ def start() -> None:
 @contextmanager
 def running() -> Iterator[None]:
     """Gives the block a Prefect server: the one that Prefect's settings name, or a temporary one."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     if PREFECT_API_URL.value():
         yield  # a profile names one, which could not be known before Prefect was imported
         return
-    with temporary_settings({PREFECT_API_URL: _wait_for(_started or _start())}):
+    # No heartbeats: nobody listens, and each run would end with a second's wait for the thread that sends them.
+    with temporary_settings(
+        {PREFECT_API_URL: _wait_for(_started or _start()), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    ):
         yield
 
 

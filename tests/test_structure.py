@@ -14,7 +14,7 @@ HOMES: dict[str, Callable[[str], bool]] = {
     "prefect": lambda name: not name.startswith(LIB),
     "tensorflow": lambda name: name in {LIB + "dataset.py", LIB + "model.py"},
     "keras": lambda name: name == LIB + "model.py",
-    "pyarrow": lambda name: name in {LIB + "shards.py", LIB + "tables.py"},
+    "pyarrow": lambda name: name in {LIB + "shards.py", LIB + "tables.py", LIB + "quarantine.py"},
     "matplotlib": lambda name: name == LIB + "figures.py",
     "sklearn": lambda name: name == LIB + "metrics.py",
     "scipy": lambda name: name == LIB + "metrics.py",

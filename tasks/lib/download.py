@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +17,11 @@ from pydantic import BaseModel, ConfigDict
 from tasks.lib import errors, files, imdb
 from tasks.lib.config import CorpusConfig
 
-CONNECT_SECONDS, READ_SECONDS = 10, 30
+ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
+CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: imdb.read_word_index}
+# A download that brings less than this in this time has stalled. Timeouts of a connection do not find that: a server
+# that sends one byte a second keeps within them for ever, and looking up a name knows none.
+STALL_BYTES, STALL_SECONDS = 10_000, 20
 
 
 class Source(BaseModel):
@@ -48,8 +55,8 @@ def sources(config: CorpusConfig, sample: Path) -> tuple[Source, Source]:
     else:
         archive, word_index = imdb.ARCHIVE_URL, imdb.WORD_INDEX_URL
     return (
-        _source("imdb.npz", config.archive or archive, config.archive_sha256, "--archive"),
-        _source("imdb_word_index.json", config.word_index or word_index, None, "--word-index"),
+        _source(ARCHIVE, config.archive or archive, config.archive_sha256, "--archive"),
+        _source(WORD_INDEX, config.word_index or word_index, None, "--word-index"),
     )
 
 
@@ -89,34 +96,80 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
             _download(source, Path(box), progress=progress)
         else:
             shutil.copyfile(source.location, fetched)
+            if files.sha256(fetched) != source.sha256:
+                raise errors.InputError(f"{source.location}: changed while it was read. Run again when it is complete.")
+        _check(source, fetched)
         final = folder / f"{files.sha256(fetched)[:16]}-{source.name}"
         with files.new_file(final) as temporary:
             fetched.replace(temporary)
     return final
 
 
-def _download(source: Source, folder: Path, *, progress: bool) -> None:
-    downloader = pooch.HTTPDownloader(progressbar=progress, timeout=(CONNECT_SECONDS, READ_SECONDS))
-    pooch.get_logger().setLevel("ERROR")
+def _check(source: Source, fetched: Path) -> None:
+    """Where nobody knows the sha256 beforehand, a page that says "log in first" would pass for a corpus."""
     try:
-        pooch.retrieve(
-            source.location,
-            known_hash=f"sha256:{source.sha256}" if source.sha256 else None,
-            fname=source.name,
-            path=folder,
-            downloader=downloader,
-        )
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else "an error"
-        raise _failed(source, f"the server answered {status}") from error
-    except requests.RequestException as error:
-        raise _failed(source, f"no answer ({type(error).__name__})") from error
-    except ValueError as error:  # what pooch raises for a wrong checksum
-        raise _failed(source, f"what came does not have the sha256 {source.sha256}") from error
+        CHECKS[source.name](fetched)
+    except errors.InputError as error:
+        if source.is_url:
+            raise _failed(source, f"what came is not a whole {source.name}") from error
+        raise errors.InputError(f"{source.location}: not a whole file in the form of {source.name}. {error}") from error
 
 
-def _failed(source: Source, problem: str) -> errors.DownloadError:
-    return errors.DownloadError(
+def _download(source: Source, folder: Path, *, progress: bool) -> None:
+    pooch.get_logger().setLevel("ERROR")
+    raised: list[Exception] = []
+
+    def retrieve() -> None:
+        try:
+            pooch.retrieve(
+                source.location,
+                known_hash=f"sha256:{source.sha256}" if source.sha256 else None,
+                fname=source.name,
+                path=folder,
+                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=STALL_SECONDS),
+            )
+        except Exception as error:  # noqa: BLE001  raised again below, in the thread that waits
+            raised.append(error)
+
+    thread = threading.Thread(target=retrieve, daemon=True)  # one that is stuck must not keep the process from ending
+    thread.start()
+    came, since = 0, time.monotonic()
+    while thread.is_alive():
+        thread.join(0.1)
+        size = _size(folder)
+        if size >= came + STALL_BYTES:
+            came, since = size, time.monotonic()
+        elif time.monotonic() - since > STALL_SECONDS:
+            raise _failed(source, f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s", passing=False)
+    for error in raised:
+        raise _explained(source, error) from error
+
+
+def _size(folder: Path) -> int:
+    with suppress(FileNotFoundError):  # a file that is renamed just now
+        return sum(path.stat().st_size for path in folder.iterdir())
+    return 0
+
+
+def _explained(source: Source, error: Exception) -> Exception:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        status = error.response.status_code
+        return _failed(source, f"the server answered {status}", passing=status >= 500 or status in (408, 429))
+    if isinstance(error, requests.Timeout):
+        return _failed(source, f"no answer within {STALL_SECONDS} s", passing=False)
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return _failed(source, "the connection broke off")
+    if isinstance(error, requests.RequestException):
+        return _failed(source, f"no answer ({type(error).__name__})")
+    if isinstance(error, ValueError):  # what pooch raises for a wrong checksum
+        return _failed(source, f"what came does not have the sha256 {source.sha256}")
+    return error
+
+
+def _failed(source: Source, problem: str, *, passing: bool = True) -> errors.DownloadError:
+    error = errors.DownloadError(
         f"{source.location}: {problem}. Without a network, name local files with --archive and --word-index, or "
         "train on the bundled reviews with --corpus sample."
     )
+    error.passing = passing
+    return error

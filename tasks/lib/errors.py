@@ -10,7 +10,9 @@ class InputError(PipelineError):
 
 
 class DownloadError(PipelineError):
-    """A file could not be fetched, or what came is not what was asked for."""
+    """A file could not be fetched, or what came is not what was asked for. `passing`: soon it may go better."""
+
+    passing = True
 
 
 class ModelError(PipelineError):

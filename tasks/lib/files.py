@@ -94,15 +94,19 @@ def new_folder(final: Path) -> Iterator[Path]:
     old one is missing or damaged.
     """
     temporary = partial(final)
+    aside = final.with_name(f".{final.name}.replaced{PARTIAL}")  # a folder is removed file by file: out of sight
     make_folder(final.parent)
     with output_errors(final), _removed_on_error(temporary):
         remove(temporary)
+        remove(aside)
         temporary.mkdir()
         yield temporary
         for path in temporary.rglob("*"):
             sync(path)
-        remove(final)
+        if final.exists():
+            final.replace(aside)
         publish(temporary, final)
+        remove(aside)
 
 
 @contextmanager

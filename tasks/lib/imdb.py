@@ -25,6 +25,7 @@ ARCHIVE_SHA256 = "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b
 WORD_INDEX_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb_word_index.json"
 WORD_INDEX_SHA256 = "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde4284cf6"
 
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 SHUFFLE_SEED = 113  # of keras.datasets.imdb.load_data
 PADDING_ID, START_ID, UNKNOWN_ID, INDEX_FROM = 0, 1, 2, 3
 
@@ -83,7 +84,7 @@ def load(archive: Path) -> tuple[Split, Split]:
     try:
         with zipfile.ZipFile(archive) as file, _garbage_collection_off():
             x_train, y_train, x_test, y_test = (
-                _array(file.read(f"{name}.npy")) for name in ("x_train", "y_train", "x_test", "y_test")
+                _array(file.read(f"{name}.npy")) for name in ARRAYS
             )
         train, test = _split(x_train, y_train), _split(x_test, y_test)
     except BROKEN as error:
@@ -95,6 +96,18 @@ def load(archive: Path) -> tuple[Split, Split]:
         ) from error
     order = np.random.RandomState(SHUFFLE_SEED)
     return _shuffled(train, order), _shuffled(test, order)
+
+
+def check(archive: Path) -> None:
+    """Raises `InputError` unless the file is a whole archive of the four arrays; what is in them is not looked at."""
+    try:
+        with zipfile.ZipFile(archive) as file:
+            missing = {f"{name}.npy" for name in ARRAYS}.difference(file.namelist())
+            damaged = file.testzip()
+    except (OSError, *BROKEN) as error:
+        raise errors.InputError(f"{archive.name}: not an archive ({error}).") from error
+    if missing or damaged:
+        raise errors.InputError(f"{archive.name}: {damaged or min(missing)} is damaged or missing.")
 
 
 @contextmanager

@@ -109,6 +109,14 @@ def remember_names(folder: Path, dumps: Sequence[Dump]) -> None:
         if not dump.sha256:
             continue
         path = folder / f"{dump.sha256[:16]}.json"
-        names = json.loads(path.read_bytes())["names"] if path.exists() else []
+        names = _names(path)
         if dump.name not in names:
             files.write(path, files.json_bytes({"sha256": dump.sha256, "names": [*names, dump.name]}))
+
+
+def _names(path: Path) -> list[str]:
+    """The names noted so far; a note that is missing or damaged is begun anew."""
+    try:
+        return [str(name) for name in json.loads(path.read_bytes())["names"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []

@@ -51,6 +51,11 @@ class Layout:
         return self.scores / "_reports"
 
     @property
+    def csv(self) -> Path:
+        """Score tables as CSV, for spreadsheets."""
+        return self.scores / "_csv"
+
+    @property
     def names(self) -> Path:
         """For the bytes of each dump, the names that they came under."""
         return self.scores / "_names"

@@ -23,12 +23,14 @@ RECORD_LIMIT = 64 << 20
 LINES_LIMIT = 1_000_000  # of one record: the list of its lines is held in memory
 SAMPLE_RECORDS = 200
 SAMPLE_LINES = 2_000
+SAMPLE_DOUBT = 20  # lines behind a broken record
 ENOUGH = 3  # records to learn from
 LOOK_AHEAD = 200  # lines searched for the end of a broken record
 SOME = 64  # of the lines inside a record, how many are asked what they look like
 
 BREAKS = b"\r\n"
 ANY_LINE = re.compile(rb"[^\r\n]*(?:\r{0,3}\n|\r)|[^\r\n]+")
+_NUMBER = re.compile(rb"[-+.0-9]*\Z")
 _CR_LINE = re.compile(rb"[^\r]*(?:\r\n|\r(?=[^\n]))")
 
 IN_TEXT = ("malformed_quote", "lone_line_break")  # faults that show at a certain place of a line
@@ -64,6 +66,7 @@ class Lines:
         self.number = first_number  # of items[0]
         self.loaded = 0
         self.any_cut = False
+        self.barren = 0  # the physical line before which a search for a record found none
         self.limit = limit
         self._pieces = iter(pieces)
         self._cr = cr
@@ -267,7 +270,8 @@ class Layout:
     """What the records of a file have in common, learnt from its first ones.
 
     `shapes[column]` are the shapes that its values have, None where they tell nothing; `quoted[column]` says that
-    every value stands in quotes. `counter` is a column whose number goes up by one. `spare`: records may have one empty field more than the header has names.
+    every value stands in quotes. `counter` is a column whose number goes up by one. `several`: many
+    records take several lines. `spare`: records may have one empty field more than the header has names.
     """
 
     delimiter: bytes
@@ -277,6 +281,7 @@ class Layout:
     shapes: tuple[frozenset[bytes] | None, ...]
     quoted: tuple[bool, ...]
     counter: int | None
+    several: bool
 
     @cached_property
     def shaped(self) -> bool:
@@ -344,7 +349,7 @@ def sample(lines: Lines, delimiter: bytes, most: int) -> list[Parse]:
         parse = scan(lines, index, delimiter, most)
         if parse.fault:
             index += 1
-            reached = max(reached, parse.end)
+            reached = max(reached, parse.end, index + SAMPLE_DOUBT)
         else:
             (doubtful if index < reached else firm).append(parse)
             index = parse.end
@@ -353,32 +358,36 @@ def sample(lines: Lines, delimiter: bytes, most: int) -> list[Parse]:
 
 def learn(records: list[Parse], delimiter: bytes, width: int, review: int, spare: bool) -> Layout:
     """The layout that the sampled records have."""
-    bare = Layout(delimiter, width, review, spare, (None,) * width, (False,) * width, None)
+    bare = Layout(delimiter, width, review, spare, (None,) * width, (False,) * width, None, False)
     rows = [(bare.trim(record.fields), record.quoted) for record in records]
     rows = [(fields, quoted) for fields, quoted in rows if len(fields) == width]
     if len(rows) < ENOUGH:
         return bare
     shapes = [None if column == review else _shapes([fields[column] for fields, _ in rows]) for column in range(width)]
     quoted = [all(quoted[column] for _, quoted in rows) for column in range(width)]
+    words = [not all(_NUMBER.match(fields[column]) for fields, _ in rows) for column in range(width)]
+    if any(word and not always for word, always in zip(words, quoted, strict=True)):
+        quoted = [False] * width  # only what needs quotes has them, so the next value may have none
     others = (column for column in range(width) if column != review)
     counter = next((column for column in others if _counts([fields[column] for fields, _ in rows])), None)
-    return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted), counter)
+    several = sum(record.end - record.start > 1 for record in records) * 3 >= len(records)
+    return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted), counter, several)
 
 
 def _counts(values: list[bytes]) -> bool:
-    """Whether most values are one more than the one before."""
-    steps = [
-        before.isdigit() and after.isdigit() and len(before) < 20 and int(before) + 1 == int(after)
-        for before, after in pairwise(values)
-    ]
-    return sum(steps) * 3 >= 2 * len(steps)
+    """Whether this is a column of numbers, most of them one more than the one before."""
+    numbers = [int(value) for value in values if value.isdigit() and len(value) < 20]
+    steps = sum(before + 1 == after for before, after in pairwise(numbers))
+    return len(numbers) * 3 >= 2 * len(values) and steps * 3 >= 2 * len(numbers) - 2 > 0
 
 
 def _shapes(values: list[bytes]) -> frozenset[bytes] | None:
     filled = [value for value in values if value]
     common = Counter(map(shape, filled)).most_common(4)
     usual = {found: count for found, count in common if found is not None and count >= max(2, len(filled) // 20)}
-    told = len(filled) >= ENOUGH and len(usual) <= 3 and sum(usual.values()) >= 0.8 * len(filled)
+    # Some of the sample may be no records but lines of prose, which have words in this column, yet no numbers.
+    needed = 0.6 if all(b"9" in found for found in usual) else 0.8
+    told = len(filled) >= ENOUGH and len(usual) <= 3 and sum(usual.values()) >= needed * len(filled)
     return frozenset(usual) if told else None
 
 
@@ -436,9 +445,8 @@ def verdict(lines: Lines, start: int, end: int, ragged: bool, layout: Layout) ->
     last = end - 1
     if not may_swallow(lines.items[last], layout) or level(lines, last, layout) < layout.best:
         return ""
-    whole = complete(
-        scan(Lines.of([lines.items[start]]), 0, layout.delimiter, layout.width), lines.items[start], layout
-    )
+    first = lines.items[start]
+    whole = complete(scan(Lines.of([first]), 0, layout.delimiter, layout.width), first, layout)
     if whole == NONE and not (ragged and layout.best == STRONG):
         return ""
     within = range(start + 1, min(last, start + 1 + SOME))
@@ -454,21 +462,30 @@ def verdict(lines: Lines, start: int, end: int, ragged: bool, layout: Layout) ->
     if layout.counter is None:
         return "ambiguous"
     numbers = [layout.number(line) for line in lines.items[start : min(end, start + SOME)]]
-    return "stray" if _counts([b"%d" % number if number is not None else b"" for number in numbers]) else ""
+    counts_on = all(
+        before is not None and after is not None and after == before + 1 for before, after in pairwise(numbers)
+    )
+    return "stray" if counts_on else ""
 
 
-def resume(lines: Lines, parse: Parse, layout: Layout) -> int:
+def resume(lines: Lines, parse: Parse, layout: Layout, before: tuple[int, int] | None) -> int:
     """The line at which to take up after the broken record: behind its start, and at most behind what was looked at
-    or LOOK_AHEAD lines."""
+    or LOOK_AHEAD lines. `before` is the last good record, if there is one: its line, and the layout's `number` of it.
+    """
     following = parse.start + 1
-    if parse.opened is None or following == len(lines.items):
-        return parse.end
     line = lines.items[parse.start]
+    if parse.fault == "lone_line_break" and parse.opened is None:  # the rest of its line may open a quote, too
+        plain = line.rstrip(BREAKS).replace(b"\r", b" ").replace(b"\n", b" ")
+        parse.opened = scan(Lines.of([plain]), 0, layout.delimiter, layout.width).opened
+    if parse.opened is None or lines.at(following) is None:
+        return parse.end
     whole = complete(parse, line, layout)
-    if whole == STRONG or (layout.best < STRONG and parse.end == following and whole and _even(line)):
+    if whole == STRONG:
         return following
-    search = _shaped_line if layout.best == STRONG else _plain_line
-    found = search(lines, parse, layout, whole)
+    if layout.best == STRONG:
+        found = _shaped_line(lines, parse, layout, whole, before)
+    else:
+        found = _plain_line(lines, parse, layout, whole)
     while found - 1 > parse.start and not lines.items[found - 1].rstrip(BREAKS):
         found -= 1  # a blank line is one of its own
     return found
@@ -479,20 +496,21 @@ def _even(line: bytes) -> bool:
     return line.count(b'"') % 2 == 0 or line.rstrip(BREAKS).endswith(b'"')
 
 
-def _shaped_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
+def _shaped_line(lines: Lines, parse: Parse, layout: Layout, whole: int, before: tuple[int, int] | None) -> int:
     """Where the sample has shapes: the first line behind the broken one whose columns look like its."""
     column, _ = parse.opened or (0, 0)
     following = parse.start + 1
     told_before = any(layout.shapes[: column + 1]) or any(layout.quoted[: column + 1])
-    broken = parse.fault in IN_TEXT
+    broken = parse.fault in IN_TEXT or parse.at_opening
     end = max(parse.end, following + LOOK_AHEAD) if broken else parse.end
-    start = layout.number(lines.items[parse.start])
+    if following + lines.number < lines.barren:  # many broken records must not each search the same lines
+        return max(following, parse.end - 1 if parse.at_opening else parse.end)
     closed = 0  # the line behind the first one that could be the broken record's last
     index = following
     fitting = 0  # lines with the right number of fields
     while index < end and (line := lines.at(index)) is not None:
         found = level(lines, index, layout)
-        if found == STRONG and _in_order(start, layout.number(line), index - parse.start):
+        if found == STRONG and _in_order(before, index, layout.number(line)):
             # Columns behind the text alone do not tell a record from the end of the broken one.
             return index if told_before or whole or line.startswith(b'"') else index + 1
         if broken and not closed and _closes(line, column, layout):
@@ -505,17 +523,25 @@ def _shaped_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
         return closed
     if index - following >= 3 and fitting * 2 >= index - following:
         return following
+    if index < end:  # nothing in the rest of the file looks like a record
+        return index
+    lines.barren = index + lines.number
     return max(following, parse.end - 1 if parse.at_opening else parse.end)
 
 
-def _in_order(start: int | None, number: int | None, lines: int) -> bool:
-    return start is None or number is None or start < number <= start + lines
+def _in_order(before: tuple[int, int] | None, index: int, number: int | None) -> bool:
+    """Whether a record that counts as `number` can stand on line `index`, each record taking a line at least."""
+    return before is None or number is None or before[1] < number <= before[1] + index - before[0]
 
 
 def _plain_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
     """Where the number of fields is all that is known."""
     column, _ = parse.opened or (0, 0)
     following = parse.start + 1
+    if layout.width == 1 and layout.several:
+        return _quoted_line(lines, following, layout)
+    if parse.end == following and whole and _even(lines.items[parse.start]):
+        return following
     if _in_text(parse):
         short = layout.width == 1  # of one column, no line is too short to be a record
         for index in range(following, following + LOOK_AHEAD // 10):
@@ -532,8 +558,19 @@ def _plain_line(lines: Lines, parse: Parse, layout: Layout, whole: int) -> int:
     for index in range(following, end):
         if lines.at(index) is not None and level(lines, index, layout) >= PLAIN:
             # If the text is the first column, the end of its record has as many fields as a record.
-            return index if column else index + 1
+            return index if column or lines.items[index].startswith(b'"') else index + 1
     return max(following, end - 1 if parse.at_opening else end)
+
+
+def _quoted_line(lines: Lines, following: int, layout: Layout) -> int:
+    """Where there is one column, mostly of several lines: any line may be text, but one in quotes that are right."""
+    for index in range(following, following + LOOK_AHEAD):
+        line = lines.at(index)
+        if line is None or (line.startswith(b'"') and level(lines, index, layout)):
+            return index
+        if _closes(line, 0, layout):
+            return index + 1
+    return following
 
 
 def _in_text(parse: Parse) -> bool:
@@ -550,6 +587,8 @@ def _closes(line: bytes, column: int, layout: Layout) -> bool:
         quote = body.rfind(b'"', 0, quote)
         if quote < 0:
             return False
+        if body[quote - 1 : quote] == b"\\":  # escaped as programs do that know no doubled quotes
+            continue
         rest = body[quote + 1 :]
         if not rest and not behind:
             return True

@@ -130,6 +130,15 @@ def current_id(models: Path) -> str:
     return current.model_id
 
 
+def current_or_none(models: Path) -> str | None:
+    """The id of the current model, or None if there is none or `current.json` is damaged."""
+    try:
+        current = read_current(models)
+    except errors.ModelError:
+        return None
+    return current.model_id if current else None
+
+
 def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
     """Whether `candidate` should become the current model, and why: (verdict, reason)."""
     current = read_current(models)
@@ -170,10 +179,11 @@ def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdi
     read_bundle(models, candidate)
     current = read_current(models)
     if current is not None and current.model_id == candidate:
+        _note(models, current.model_id, current.verdict, current.reason, current.released_at)  # if a kill kept it out
         return current.verdict, current.reason
     verdict, reason = judge(models, candidate, force=force)
     if verdict == "held":
-        _note(models, candidate, verdict, reason)
+        _note(models, candidate, verdict, reason, _now())
     else:
         _make_current(models, candidate, verdict, reason)
     return verdict, reason
@@ -213,15 +223,19 @@ def _make_current(models: Path, wanted: str, verdict: Verdict, reason: str) -> C
 
 def _write_current(models: Path, current: Current) -> Current:
     files.write(models / CURRENT, files.json_bytes(asdict(current)))
-    _note(models, current.model_id, current.verdict, current.reason)
+    _note(models, current.model_id, current.verdict, current.reason, current.released_at)
     return current
 
 
-def _note(models: Path, candidate: str, verdict: Verdict, reason: str) -> None:
-    line = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason, "at": _now()})
+def _note(models: Path, candidate: str, verdict: Verdict, reason: str, at: str) -> None:
+    """Writes a verdict down, unless it stands there: a run that was killed gives its verdict a second time."""
+    said = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason}).encode()[:-1]
+    line = said + f', "at": "{at}"}}'.encode()
     path = models / RELEASES
-    before = path.read_bytes() if path.exists() else b""
-    files.write(path, before + line.encode() + b"\n")
+    before = path.read_bytes().splitlines() if path.exists() else []
+    if line in before or (verdict == "held" and before and before[-1].startswith(said)):
+        return
+    files.write(path, b"".join(note + b"\n" for note in [*before, line]))
 
 
 def _now() -> str:

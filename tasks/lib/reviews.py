@@ -32,6 +32,7 @@ from tasks.lib.errors import InputError, OutputError
 from tasks.lib.records import BREAKS, RAW_LIMIT, RECORD_LIMIT, CutLine, Layout, Lines, Parse
 
 BATCH_LINES = 2_000  # given to the standard library's reader at a time
+SHORT_BATCH = 16
 SAMPLE_BYTES = 64 << 10  # to find the kind of line end in
 
 _QUOTED = re.compile(rb'"[^"]*+(?:"|\Z)')
@@ -130,6 +131,8 @@ class Dump:
         self.counts.header_bytes = found.end
         self._lines = Lines(chain([body, ahead], pieces), found.lines + 1, cr=cr, limit=record_limit)
         self._block = Block()
+        self._last: tuple[int, list[str]] | None = None  # the last good record and its first line
+        self._batch_lines = BATCH_LINES
         self._size = 0  # bytes of the records and spans in the block
 
     @property
@@ -191,7 +194,7 @@ class Dump:
 
     def _batch(self, start: int) -> list[bytes]:
         """Some lines from `start` on, none of them cut."""
-        batch = self._lines.items[start : start + BATCH_LINES]
+        batch = self._lines.items[start : start + self._batch_lines]
         if self._lines.any_cut:
             batch = list(takewhile(lambda line: type(line) is not CutLine, batch))
         return batch
@@ -231,8 +234,12 @@ class Dump:
                     break
         except (csv.Error, UnicodeDecodeError):
             pass  # `_read_one` finds out what it is
+        if starts:
+            self._last = lines.number + start + starts[-1], rows[-1]
         block.ordinals.extend(range(first, first + len(starts)))
         block.lines.extend(lines.number + start + line for line in starts)
+        # A record that breaks may take the reader through the whole batch: where many do, batches are short.
+        self._batch_lines = min(self._batch_lines * 2, BATCH_LINES) if index else min(SHORT_BATCH, BATCH_LINES)
         taken = sum(map(len, batch[:index])) - blank_bytes
         counts.good += len(starts)
         counts.blank += blank
@@ -286,6 +293,7 @@ class Dump:
             reason, what = ("nul_byte", "NUL bytes only") if "\0" in review else ("empty_review", "none")
             detail = f"field {self.review_index + 1}: expected a review, found {what}"
             return self._add_span(number, raw, lines, reason, detail)
+        self._last = number, row
         counts = self.counts
         counts.good += 1
         self._block.ordinals.append(counts.good + counts.quarantined)
@@ -309,7 +317,7 @@ class Dump:
 
     def _break_off(self, parse: Parse) -> int:
         """Quarantines from the broken record up to where the next one starts."""
-        end = records.resume(self._lines, parse, self._layout)
+        end = records.resume(self._lines, parse, self._layout, self._before())
         reason = parse.fault
         column = (parse.opened[0] if parse.opened else len(parse.fields)) + 1
         if reason == "field_too_large" and end < parse.end:
@@ -330,6 +338,15 @@ class Dump:
             self._quarantine(start, stop, reason, detail)
             start, detail = stop, "continues the span before"
         return end
+
+    def _before(self) -> tuple[int, int] | None:
+        """The last good record, by its line and by its number in the column that counts."""
+        counter = self._layout.counter
+        if counter is None or self._last is None:
+            return None
+        number, row = self._last
+        value = row[counter]
+        return (number - self._lines.number, int(value)) if value.isdecimal() and len(value) < 20 else None
 
     def _quarantine(self, start: int, end: int, reason: str, detail: str) -> int:
         self._add_span(self._lines.number + start, self._lines.items[start:end], end - start, reason, detail)

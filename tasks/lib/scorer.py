@@ -27,6 +27,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,6 +50,8 @@ ONE, TWO = np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
 SMALLEST_BLOCK = 64  # rows
+# What zipfile, h5py, JSON and NumPy raise on a file that is not what it should be.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError)
 IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D"})  # they do nothing when scoring
 
 
@@ -151,12 +154,19 @@ class Scorer:
     """`Scorer(path)(ids)`: the positive probability of each row of ids, by the network in a `.keras` file."""
 
     def __init__(self, model_file: Path, threads: int | None = None) -> None:
-        archive = _Archive(model_file)
+        try:
+            archive = _Archive(model_file)
+            tables = [_project(cell, archive.embedding) for cell in archive.layers[0]]
+        except UNREADABLE as error:
+            raise errors.ModelError(
+                f"{model_file}: not readable as a Keras model. Run the training again to repair it, or choose another "
+                "with --model or flows/release.py."
+            ) from error
         self.maxlen = archive.maxlen
         self.num_words = len(archive.embedding)
         self.threads = threads or _cores()
         self._layers = archive.layers  # each a tuple of cells: forward, or forward and backward
-        self._tables = [_project(cell, archive.embedding) for cell in self._layers[0]]
+        self._tables = tables
         self._head = archive.head
         widest = max(len(cell.scales) * cell.units for layer in self._layers for cell in layer)
         self._rows = max(SMALLEST_BLOCK, 1 << (BLOCK_FLOATS // widest | 1).bit_length() - 1)  # a power of 2
@@ -327,7 +337,13 @@ def _read(store: h5py.File, path: str) -> Floats:
         raise Unsupported(f"Expected the weights {path} in the file.")
     if dataset.file.id != store.id or dataset.external or dataset.is_virtual:
         raise Unsupported(f"The weights {path} are not in the file itself.")
-    return np.asarray(dataset[...], np.float32)
+    weights = np.asarray(dataset[...], np.float32)
+    if not np.isfinite(weights).all():
+        raise errors.ModelError(
+            f"The model has weights that are not finite numbers ({path}). Run the training again, or choose another "
+            "model with --model or flows/release.py."
+        )
+    return weights
 
 
 def _require(layer: dict[str, Any], **expected: object) -> None:

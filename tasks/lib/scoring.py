@@ -75,6 +75,7 @@ def score(
     published.
     """
     threshold = model.threshold if config.threshold is None else config.threshold
+    before = _standing(path)
     delimiter = DELIMITERS[config.delimiter] if config.delimiter else None
     with reviews.open_dump(
         path,
@@ -83,19 +84,26 @@ def score(
         delimiter=delimiter,
         max_bytes=config.max_bytes,
     ) as dump:
-        origin = tables.Origin(name, sha256, model.model_id, threshold, dump.header[dump.review_index])
+        origin = tables.Origin(
+            name, sha256, model.model_id, threshold, dump.header[dump.review_index], dump.header, dump.delimiter
+        )
         carried = tables.carried_columns(dump.header, config.keep, name)
         histogram = np.zeros(HISTOGRAM_BINS, np.int64)
         with tables.Tables(table, quarantine, origin, carried) as out:
             for block in dump:
                 ids, known_tokens = model.encoder.encode([row[dump.review_index] for row in block.rows])
                 probabilities = model.scorer(ids)
+                if not np.isfinite(probabilities).all():
+                    raise errors.ModelError(
+                        f"{name}: model {model.model_id} gives probabilities that are no numbers. Nothing was "
+                        "published; choose another model with --model or flows/release.py."
+                    )
                 out.add(block, probabilities, known_tokens)
                 histogram += np.histogram(probabilities, HISTOGRAM_BINS, (0, 1))[0]
                 on_rows(len(block.rows) + len(block.spans))
-            if dump.sha256 != sha256:
+            if dump.sha256 != sha256 or _standing(path) != before:
                 raise errors.InputError(
-                    f"{name}: it changed while it was read. Nothing was published; the next run takes it up as it is."
+                    f"{name}: changed while it was read. Nothing was published; the next run takes it up as it is."
                 )
             out.publish(dump.counts)
     return Scored(
@@ -107,3 +115,12 @@ def score(
         threshold=threshold,
         histogram=histogram.tolist(),
     )
+
+
+def _standing(path: Path) -> tuple[int, ...] | None:
+    """Which file stands at the path, and in which state; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +16,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tasks.lib import errors, files
@@ -97,6 +101,8 @@ class Origin:
     model_id: str
     threshold: float
     review_column: str
+    header: tuple[str, ...]
+    delimiter: str
 
 
 class Tables:
@@ -125,7 +131,8 @@ class Tables:
     ) -> None:
         for writer in (self._score_writer, self._quarantine_writer):
             if writer is not None and writer.is_open:
-                writer.close()
+                with suppress(OSError):  # closing writes, too: on a full disk it fails as what failed before it
+                    writer.close()
         files.remove(files.partial(self.table))
         files.remove(files.partial(self.quarantine))
 
@@ -199,22 +206,50 @@ class Tables:
             "model_id": self.origin.model_id,
             "threshold": self.origin.threshold,
             "review_column": self.origin.review_column,
+            "header": json.dumps(self.origin.header),
+            "delimiter": self.origin.delimiter,
         }
         with files.output_errors(self.table):
-            self._publish(self._quarantine_writer, self.quarantine, footer)
-            self._publish(self._score_writer, self.table, footer)
-
-    def _publish(self, writer: pq.ParquetWriter | None, final: Path, footer: dict[str, Any]) -> None:
-        if writer is None:
-            files.remove(final)  # of an earlier scoring that quarantined rows
-            return
-        writer.add_key_value_metadata({name: str(value) for name, value in footer.items()})
-        writer.close()
-        files.publish(files.partial(final), final)
+            for writer, final in ((self._quarantine_writer, self.quarantine), (self._score_writer, self.table)):
+                if writer is not None:
+                    writer.add_key_value_metadata({name: str(value) for name, value in footer.items()})
+                    writer.close()
+                    files.sync(files.partial(final))
+            # A table of an earlier scoring must not stand beside the quarantine of this one, were it killed now.
+            files.remove(self.table)
+            files.sync(self.table.parent)
+            if self._quarantine_writer is None:
+                files.remove(self.quarantine)
+            else:
+                files.publish(files.partial(self.quarantine), self.quarantine)
+            files.publish(files.partial(self.table), self.table)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(path, schema, write_page_checksum=True)
+    # Without a copy of the Arrow schema, readers show the footer's counts as the schema's metadata.
+    return pq.ParquetWriter(path, schema, write_page_checksum=True, store_schema=False)
+
+
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV Injection").
+FORMULA = r"^[=+\-@\t\r]"
+
+
+def export_csv(table: Path, path: Path) -> None:
+    """Writes a score table as CSV; cells that a spreadsheet would take for a formula get an apostrophe in front.
+
+    Only there: the Parquet table keeps every cell to the letter. Memory does not grow with the table.
+    """
+    with files.new_file(path) as temporary, pq.ParquetFile(table, page_checksum_verification=True) as file:
+        schema = file.schema_arrow.remove_metadata()
+        with pa.csv.CSVWriter(temporary, schema) as writer:
+            for batch in file.iter_batches():
+                columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
+                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def _harmless(column: pa.Array) -> pa.Array:
+    quoted = pc.binary_join_element_wise("'", column, "")
+    return pc.if_else(pc.match_substring_regex(column, FORMULA), quoted, column)
 
 
 def read_footer(table: Path) -> dict[str, str] | None:
@@ -223,7 +258,7 @@ def read_footer(table: Path) -> dict[str, str] | None:
         stored = pq.read_metadata(table).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return None
-    return {name.decode(): value.decode() for name, value in stored.items() if name != b"ARROW:schema"}
+    return {name.decode(): value.decode() for name, value in stored.items()}
 
 
 def find(scores: Path, model_id: str, input_sha256: str) -> Path | None:

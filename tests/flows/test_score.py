@@ -167,3 +167,25 @@ def test_a_report_that_does_not_add_up(inbox: Layout) -> None:
     assert report["rows"] == report["scored"] + report["quarantined"] == 700
     assert sum(report["histogram"]["counts"]) == report["scored"]
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_repaired_quarantine_that_is_not_scored_once(inbox: Layout) -> None:
+    score(paths=[inbox.inbox / "reviews-damaged.csv"], data_dir=inbox.root)
+    requeue = ScoreConfig(requeue=True, max_quarantine=1)
+    score(options=requeue, data_dir=inbox.root)
+    (dump,) = inbox.quarantine.glob("*-requeued.csv")
+    header = dump.read_bytes().splitlines()[0]
+    columns = header.count(b",") + 1
+    dump.write_bytes(header + b"\n" + b"\n".join([b"repaired" + b",x" * (columns - 1)] * 5) + b"\n")
+    for _ in range(2):
+        score(options=requeue, data_dir=inbox.root)
+    (table,) = inbox.scores.glob("model=*/*-requeued-*.parquet")
+    assert pq.read_metadata(table).num_rows == 5
+
+
+def test_an_export_that_is_asked_for_and_missing(inbox: Layout) -> None:
+    score(options=ScoreConfig(csv=True), data_dir=inbox.root)
+    assert {path.stem for path in inbox.csv.glob("*/*.csv")} == {
+        path.stem for path in inbox.scores.glob("model=*/*.parquet")
+    }
+    pd.read_parquet(inbox.scores)

@@ -19,7 +19,7 @@ def score(dump: Path, folder: Path, *, threshold: float = 0.5, lose: int = 0) ->
     """Scores a dump with made-up probabilities, and drops the last `lose` rows on the way."""
     table, quarantine = folder / "scores" / "t.parquet", folder / "quarantine" / "t.parquet"
     with open_dump(dump) as opened:
-        origin = tables.Origin(dump.name, SHA, "gru-000000000000", threshold, "review")
+        origin = tables.Origin(dump.name, SHA, "gru-000000000000", threshold, "review", opened.header, opened.delimiter)
         carried = tables.carried_columns(opened.header, None, dump.name)
         with tables.Tables(table, quarantine, origin, carried) as out:
             for block in opened:
@@ -82,6 +82,9 @@ def test_a_footer_that_does_not_balance(dump: Path, tmp_path: Path) -> None:
     assert (footer["rows_in"], footer["rows_scored"], footer["rows_quarantined"]) == ("4", "3", "1")
     assert (footer["input_sha256"], footer["model_id"]) == (SHA, "gru-000000000000")
     assert int(footer["bytes_in"]) == dump.stat().st_size
+    stored = pq.read_table(tmp_path / "scores" / "t.parquet").schema.metadata
+    assert stored is not None
+    assert stored[b"rows_in"] == b"4"
 
 
 def test_a_quarantine_of_the_past_that_stays(dump: Path, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""What in a data folder nothing refers to any more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.lib import registry
+from tasks.lib.layout import Layout
+
+
+def kept_models(data: Layout, named: set[str]) -> set[str]:
+    """The models to keep: the current one, those it can be rolled back to, the named ones, those with tables."""
+    current = registry.read_current(data.models)
+    kept = set(named)
+    if current is not None:
+        kept |= {current.model_id, *current.earlier}
+    kept |= {path.parent.name.removeprefix("model=") for path in data.scores.glob("model=*/[!.]*.parquet")}
+    return kept
+
+
+def unused(data: Layout, named: set[str]) -> list[Path]:
+    """Models that need not be kept, and whatever no kept model was made from. Raises `ModelError`.
+
+    A kept model whose manifest is damaged stops the pruning: what it was made from cannot be known.
+    """
+    kept = kept_models(data, named)
+    known = set(registry.model_ids(data.models))
+    used = {path for model_id in kept & known for path in registry.read_bundle(data.models, model_id)["used"]}
+    used |= {data.relative(data.models / model_id) for model_id in kept}
+    found = [path for path in _artifacts(data) if not _is_used(data.relative(path), used)]
+    return found + [path for path in _results(data) if not _result_is_used(path, used)]
+
+
+def _artifacts(data: Layout) -> Iterator[Path]:
+    for folder in (data.raw, data.shards, data.work):
+        yield from sorted(folder.glob("[!.]*"))
+    yield from (path.parent for path in sorted(data.models.glob(f"[!.]*/{registry.MANIFEST}")))
+
+
+def _is_used(name: str, used: set[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}/") or name.startswith(f"{path}/") for path in used)
+
+
+def _results(data: Layout) -> list[Path]:
+    return [path for path in sorted(data.cache.glob("[!.]*")) if path.is_file()]
+
+
+def _result_is_used(result: Path, used: set[str]) -> bool:
+    """Whether all files that a cached result speaks of are kept; a result without files is kept."""
+    try:
+        record = json.loads(json.loads(result.read_bytes())["result"])["data"]
+        return all(_is_used(name, used) for name in record["made_files"])
+    except (ValueError, KeyError, TypeError):
+        return False  # damaged: it would be made again anyway

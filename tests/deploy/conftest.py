@@ -1,0 +1,218 @@
+"""Real servers, workers and runs, each in a fresh copy of the clone; `make test-deploy` runs them.
+
+Everything listens on free ports of 127.0.0.1, keeps its Prefect in the test's own folder, and is ended by its id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+SAMPLE = 'corpus={"corpus": "sample"}'
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.deploy)
+
+
+def copy_clone(target: Path) -> Path:
+    """What git would clone, with what is not committed yet."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines():
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def wait_until(true: Callable[[], Any], seconds: float, what: str) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := true():
+            return found
+        time.sleep(0.25)
+    raise AssertionError(f"waited {seconds} s in vain: {what}")
+
+
+@dataclass
+class House:
+    """A clone with a server and a worker of its own."""
+
+    clone: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def data(self) -> Path:
+        return self.clone / "data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        return mine | {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PREFECT_HOME": str(self.data / ".prefect"),
+            "PREFECT_API_URL": self.url,
+            **self.settings,
+        }
+
+    def make(self, target: str) -> list[str]:
+        """The command that `make` runs, with the interpreter of this test in place of .venv."""
+        ready = BIN.parent / ".installed"
+        return ["make", "-s", "-o", str(ready), f"VENV={BIN.parent}", f"PORT={self.port}", target]
+
+    def run(self, *command: str, seconds: float = 180) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=self.clone,
+            env=self.environment,
+            timeout=seconds,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def start(self, name: str) -> None:
+        with (self.clone.parent / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                self.make(name), cwd=self.clone, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ends the process and its children: they are one process group, which nothing else is in."""
+        process = self.processes.pop(name)
+        os.killpg(process.pid, number)
+        try:
+            process.wait(20)
+            wait_until(lambda: not group(process.pid), 20, f"{name} ends")
+        except (subprocess.TimeoutExpired, AssertionError):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(20)
+
+    def log(self, name: str) -> str:
+        return (self.clone.parent / f"{name}.log").read_text()
+
+    def serve(self) -> None:
+        self.start("serve")
+        wait_until(self.healthy, 120, "the server answers")
+
+    def healthy(self) -> bool:
+        try:
+            return urllib.request.urlopen(f"{self.url}/health", timeout=5).status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def ask(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}{path}", json.dumps(body).encode(), {"content-type": "application/json", **self.authorization}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.loads(response.read())
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        from base64 import b64encode
+
+        word = self.settings.get("PREFECT_API_AUTH_STRING")
+        return {"authorization": f"Basic {b64encode(word.encode()).decode()}"} if word else {}
+
+    def runs(self, **flow_runs: Any) -> list[dict[str, Any]]:
+        return list(self.ask("/flow_runs/filter", {"flow_runs": flow_runs, "sort": "EXPECTED_START_TIME_ASC"}))
+
+    def state(self, run: str) -> str:
+        return str(self.runs(id={"any_": [run]})[0]["state_type"])
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found = self.ask("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        assert len(found) == 1
+        return dict(found[0])
+
+    def submit(self, deployment: str, **parameters: Any) -> str:
+        path = f"/deployments/{self.deployment(deployment)['id']}/create_flow_run"
+        run = self.ask(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})
+        return str(run["id"])
+
+    def ended(self, run: str, seconds: float = 180) -> str:
+        return str(wait_until(lambda: (state := self.state(run)) in ENDED and state, seconds, f"run {run} ends"))
+
+    def logged(self, run: str) -> str:
+        lines = self.ask("/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"})
+        return "\n".join(line["message"] for line in lines)
+
+    def engine(self, run: str) -> int:
+        """The id of the process that executes a run."""
+        return int(wait_until(lambda: process_of(run), 60, "the run has a process"))
+
+
+def group(leader: int) -> bool:
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def process_of(run: str) -> int | None:
+    mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (path / "environ").read_bytes() and b"prefect.engine" in (path / "cmdline").read_bytes():
+                return int(path.name)
+        except OSError:
+            continue  # it ended meanwhile, or is not ours
+    return None
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A fresh clone with its server up and its deployments made, with two dumps in the inbox."""
+    house = House(copy_clone(tmp_path_factory.mktemp("house") / "clone"))
+    inbox = house.data / "inbox"
+    inbox.mkdir()
+    for name in ("reviews-columns.csv", "reviews-test.csv.gz"):
+        shutil.copy(house.data / "sample" / name, inbox)
+    house.serve()
+    try:
+        made = house.run(*house.make("deploy"))
+        assert made.returncode == 0, made.stdout
+        yield house
+    finally:
+        for name in list(house.processes):
+            house.stop(name)
+
+
+@pytest.fixture
+def worker(house: House) -> House:
+    """The house with its worker at work."""
+    if "worker" not in house.processes:
+        house.start("worker")
+    return house

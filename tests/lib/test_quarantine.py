@@ -1,0 +1,73 @@
+"""Repairing what was quarantined, and exports that a spreadsheet may open."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.lib import errors, quarantine, tables
+from tests.lib.test_tables import SHA, score
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A folder with the quarantine of a dump of which three of five records are bad."""
+    dump = tmp_path / "d.csv"
+    dump.write_bytes(b'id;review\r\n1;good\r\n2;caf\xe9\r\n3\r\n4;"a"b\r\n5;fine\r\n')
+    score(dump, tmp_path)
+    return tmp_path / "quarantine"
+
+
+def test_records_that_come_back_altered(damaged: Path) -> None:
+    (dump,) = quarantine.exported(damaged)
+    assert dump.name == "t-requeued.csv"
+    assert dump.read_bytes() == b'id;review\n2;caf\xe9\n3\n4;"a"b\n'
+    assert stat.S_IMODE(dump.stat().st_mode) == 0o600
+
+
+def test_a_repaired_dump_that_is_written_over(damaged: Path) -> None:
+    (dump,) = quarantine.exported(damaged)
+    dump.write_text("repaired")
+    assert [path.read_text() for path in quarantine.exported(damaged)] == ["repaired"]
+
+
+def test_the_quarantine_of_a_repaired_dump_that_is_requeued_again(damaged: Path) -> None:
+    (damaged / f"t-requeued-{SHA[:16]}.parquet").write_bytes((damaged / "t.parquet").read_bytes())
+    assert len(quarantine.exported(damaged)) == 1
+
+
+def test_a_capped_record_that_is_taken_for_whole(damaged: Path) -> None:
+    table = pq.read_table(damaged / "t.parquet")
+    sizes = pa.array([10**6] * len(table))
+    changed = table.set_column(table.schema.get_field_index("raw_bytes"), "raw_bytes", sizes)
+    pq.write_table(changed.replace_schema_metadata(table.schema.metadata), damaged / "t.parquet")
+    with pytest.raises(errors.InputError, match=r"t\.parquet: 3 of its records are larger"):
+        quarantine.exported(damaged)
+
+
+def test_rows_of_an_earlier_try_that_stand_twice(tmp_path: Path) -> None:
+    names = [f"d-{SHA[:16]}-requeued-{digit * 16}.parquet" for digit in "ab"]
+    other = f"e-{SHA[:16]}-requeued-{'a' * 16}.parquet"
+    for name in (*names, other):
+        (tmp_path / name).touch()
+    quarantine.supersede(tmp_path / names[1], tmp_path / "quarantine" / names[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [names[1], other]
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+def test_a_cell_that_a_spreadsheet_runs(tmp_path: Path, cell: str) -> None:
+    dump = tmp_path / "d.csv"
+    with dump.open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "review"], [cell, "fine"], ["x=1", "also fine"]])
+    table = score(dump, tmp_path)
+    assert pq.read_table(table)["id"].to_pylist() == [cell, "x=1"]
+    tables.export_csv(table, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"'{cell}", "x=1"]
+    assert [float(row["positive_probability"]) for row in rows] == [0.0, 1.0]

@@ -1,0 +1,122 @@
+"""prefect.yaml as a server will read it, without a server."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.cli.deploy._models import PrefectYamlModel
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ParameterTypeError
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.schema_tools.validation import validate
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "prefect.yaml").read_text()
+CONFIG = yaml.safe_load(TEXT)
+DEPLOYMENTS: list[dict[str, Any]] = CONFIG["deployments"]
+
+each = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
+
+
+def load(deployment: dict[str, Any]) -> Flow[..., Any]:
+    return load_flow_from_entrypoint(str(ROOT / deployment["entrypoint"]))
+
+
+def test_a_deployment_that_is_missing() -> None:
+    assert [f"{load(entry).name}/{entry['name']}" for entry in DEPLOYMENTS] == [
+        "train/weekly",
+        "score/every-15-minutes",
+        "score/backfill",
+    ]
+
+
+def test_a_key_that_prefect_does_not_know() -> None:
+    known = PrefectYamlModel.model_validate(CONFIG).model_dump(exclude_unset=True)
+    for given, kept in zip(DEPLOYMENTS, known["deployments"], strict=True):
+        assert set(given) <= set(kept)
+        assert set(given["concurrency_limit"]) <= set(kept["concurrency_limit"])
+
+
+def test_an_absolute_path_or_a_home_folder() -> None:
+    assert not re.findall(r"(?:^|[\s\"'=:])(?:/[\w.]+|~)", TEXT.replace("*/15", ""))
+    assert str(ROOT) not in TEXT
+
+
+@each
+def test_a_schedule_that_never_comes_or_is_not_stated(deployment: dict[str, Any]) -> None:
+    for schedule in deployment["schedules"]:
+        CronSchedule(cron=schedule["cron"], timezone=schedule["timezone"])
+        assert schedule["active"] is True
+        assert schedule["slug"]  # without one, a changed schedule is a second schedule
+
+
+@each
+def test_what_a_person_looks_for_in_the_list(deployment: dict[str, Any]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert deployment["version"] == project["version"]
+    assert deployment["description"].strip()
+    assert "sentiment" in deployment["tags"]  # the automations go by it
+    assert deployment["concurrency_limit"]["limit"] == 1
+    assert deployment["concurrency_limit"]["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
+
+
+@each
+def test_parameters_that_the_flow_refuses(deployment: dict[str, Any]) -> None:
+    load(deployment).validate_parameters(deployment["parameters"])
+    for schedule in deployment["schedules"]:
+        load(deployment).validate_parameters(deployment["parameters"] | schedule.get("parameters", {}))
+
+
+@each
+def test_a_form_without_words(deployment: dict[str, Any]) -> None:
+    schema = parameter_schema(load(deployment)).model_dump_for_openapi()
+    stages = [stage for name, stage in schema["definitions"].items() if name.endswith("Config")]
+    assert stages
+    assert all(field.get("description") for stage in stages for field in stage["properties"].values())
+
+
+@each
+def test_a_default_that_holds_only_on_this_machine(deployment: dict[str, Any]) -> None:
+    assert str(ROOT) not in str(parameter_schema(load(deployment)).model_dump_for_openapi())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fit": {"epochs": 0}},
+        {"fit": {"epochs": "many"}},
+        {"fit": {"epoch": 3}},
+        {"network": {"cell": "transformer"}},
+        {"corpus": {"corpus": "imdb", "archive_sha256": "abc"}},
+        {"shards": {"validation_split": 1}},
+    ],
+    ids=str,
+)
+def test_a_wrong_value_that_the_server_lets_through(wrong: dict[str, Any]) -> None:
+    flow = load(DEPLOYMENTS[0])
+    schema = parameter_schema(flow).model_dump_for_openapi()
+    assert not validate({}, schema)
+    assert validate(wrong, schema)
+    with pytest.raises(ParameterTypeError):
+        flow.validate_parameters(wrong)
+
+
+def test_loading_a_flow_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for deployment in DEPLOYMENTS:
+        assert load(deployment).name
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_lock_allows_a_server_that_schedules_nothing() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = re.search(r"^sqlalchemy==(\d+)\.(\d+)", lock, re.MULTILINE)
+    assert pinned
+    assert (int(pinned[1]), int(pinned[2])) < (2, 1)
