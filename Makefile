@@ -31,6 +31,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+test-slow: $(READY) ## kill it, fill its disk, run it four times at once; ten minutes
+	$(BIN)/python -m pytest tests/slow
+
+bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)
+	$(BIN)/python -m tests.benchmarks
+
 lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
@@ -62,3 +68,9 @@ worker: $(READY) ## start a worker, which runs what is due
 
 automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
 	$(ON_SERVER) python -m tasks.automations $(WEBHOOK)
+
+test-deploy: $(READY) ## try server, worker, kills and restarts for real; ten minutes
+	$(BIN)/python -m pytest -m deploy tests/deploy -s
+
+screenshots: $(READY) ## take the pictures of the UI again; needs chromium
+	$(BIN)/python -m tests.deploy.screenshots

@@ -164,7 +164,11 @@ def main(
     data = Layout(data_dir.resolve())
     model_id = which_model(data, options)
     log.info("Model: %s", model_id)
-    for dump in inbox.find(where(data, list(paths), options), data.scores, model_id, rescore=options.rescore):
+    places, choice = (
+        where(data, list(paths), options),
+        {"rescore": options.rescore, "unscored_only": options.unscored_only},
+    )
+    for dump in inbox.find(places, data.scores, model_id, **choice):
         log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
 
 

@@ -20,7 +20,7 @@ def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[
     """Every file in the places, and what is to be done with it. Reads the dumps once, for their sha256."""
     data = Layout(data_dir)
     model_id = config.model or registry.current_id(data.models)
-    found = inbox.find(places, data.scores, model_id, rescore=config.rescore)
+    found = inbox.find(places, data.scores, model_id, rescore=config.rescore, unscored_only=config.unscored_only)
     with locking.waiting(data.locks / "names.lock"):
         files.sweep(data.names)
         inbox.remember_names(data.names, found)

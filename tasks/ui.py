@@ -85,8 +85,9 @@ def report_training(
     old = _metrics(data.models, before) if before and before != bundle.model_id else {}
     lines = [
         f"# {bundle.model_id}: {verdict['verdict']}",
-        f"{verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in {new['seconds']:.1f} s: "
-        f"{new['epochs']} epochs, the best was number {new['best_epoch']}.",
+        f"Why: {verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in "
+        f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
+        + ("The sample corpus is synthetic: these numbers mean nothing." if bundle.corpus == "sample" else ""),
         "",
         f"| test reviews | this model | {before if old else 'current model before'} | bag of words |",
         "| --- | ---: | ---: | ---: |",

@@ -23,7 +23,8 @@ CALLS: list[tuple[Any, str]] = [
 ]
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["tests.crash", "tasks.lib.scoring", "tasks.lib.registry", "tasks.lib.shards"])
+# What a case runs is imported once, not in each process.
+context.set_forkserver_preload(["tests.crash", "tests.lib.test_crashes", "pandas"])
 
 
 class Counter:
@@ -37,7 +38,7 @@ class Counter:
         if self.count == self.fatal:
             self.at()
 
-    def wrap(self, owner: Any, name: str) -> None:
+    def wrapped(self, owner: Any, name: str) -> Callable[..., Any]:
         original = getattr(owner, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -46,7 +47,7 @@ class Counter:
             self.tick()
             return result
 
-        setattr(owner, name, wrapped)
+        return wrapped
 
 
 def _die() -> None:
@@ -56,7 +57,7 @@ def _die() -> None:
 def _run(work: Callable[..., None], args: tuple[Any, ...], fatal: int, counted: Any) -> None:
     counter = Counter(fatal, _die)
     for owner, name in CALLS:
-        counter.wrap(owner, name)
+        setattr(owner, name, counter.wrapped(owner, name))
     work(*args)
     counted.value = counter.count
 

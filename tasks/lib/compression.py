@@ -110,7 +110,7 @@ class Stream:
             raise InputError(
                 f"{self.name}: the {self.compression} data are {error}. Fetch or export the file again."
             ) from error
-        self._check_unchanged()
+        self.check_unchanged()
 
     def _stored(self) -> Iterator[bytes]:
         data = self._head
@@ -128,7 +128,8 @@ class Stream:
         except OSError as error:
             raise InputError(f"{self.name}: could not be read: {error.strerror}.") from error
 
-    def _check_unchanged(self) -> None:
+    def check_unchanged(self) -> None:
+        """Raises InputError if the file is another than when it was opened, or not all of it was read."""
         now = os.fstat(self._descriptor)
         same = (now.st_size, now.st_mtime_ns) == (self._before.st_size, self._before.st_mtime_ns)
         if not same or self.input_bytes != now.st_size:

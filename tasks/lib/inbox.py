@@ -35,16 +35,20 @@ class Dump(BaseModel):
     table: Path | None = None
 
 
-def find(places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool = False) -> list[Dump]:
+def find(
+    places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool = False, unscored_only: bool = False
+) -> list[Dump]:
     """All files in the places, each with its status for the model. A place is a dump or a folder of dumps.
 
     Folders are searched with their subfolders; hidden files are passed over. Raises `InputError` if a place does
-    not exist.
+    not exist. With `unscored_only`, a table of any other model will do as well.
     """
     found: list[Dump] = []
     first_names: dict[str, str] = {}
     for path, name in _files(places):
         dump = _judged(path, name, scores, model_id, rescore=rescore)
+        if unscored_only and not rescore and dump.status == "new":
+            dump = _judged_by_all(dump, scores)
         if dump.sha256 and (first := first_names.setdefault(dump.sha256, name)) != name:
             dump = dump.model_copy(update={"status": "same content", "reason": f"same content as {first}"})
         found.append(dump)
@@ -91,6 +95,15 @@ def _judged(path: Path, name: str, scores: Path, model_id: str, *, rescore: bool
         )
     table = table or tables.table_path(scores, model_id, tables.table_name(path.name, sha256))
     return Dump(path=path, name=name, status="new", sha256=sha256, size=size, table=table)
+
+
+def _judged_by_all(dump: Dump, scores: Path) -> Dump:
+    for folder in sorted(scores.glob("model=*")):
+        model_id = folder.name.removeprefix("model=")
+        if table := tables.find(scores, model_id, dump.sha256):
+            reason = f"has its table of {model_id}"
+            return dump.model_copy(update={"status": "scored", "reason": reason, "table": table})
+    return dump
 
 
 def _fingerprint(path: Path) -> tuple[str, int]:

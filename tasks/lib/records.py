@@ -20,7 +20,7 @@ from itertools import pairwise
 
 RAW_LIMIT = 64 << 10
 RECORD_LIMIT = 64 << 20
-LINES_LIMIT = 1_000_000  # of one record: the list of its lines is held in memory
+LINES_LIMIT = 2_000_000  # of one record: the list of its lines is held in memory
 SAMPLE_RECORDS = 200
 SAMPLE_LINES = 2_000
 SAMPLE_DOUBT = 20  # lines behind a broken record
@@ -602,9 +602,22 @@ def _closes(line: bytes, column: int, layout: Layout) -> bool:
 def mixed(lines: Lines, parse: Parse, layout: Layout) -> list[tuple[Parse, bytes]]:
     """The records, each with its bytes, of lines in which some end in the other way, as where two files were joined.
 
+    They are the whole of the lines from `parse.start` to `parse.end`, which is moved if the last one takes more.
     Empty unless every part is a record that looks like the others: a line break may as well be a stray one.
     """
-    parts = ANY_LINE.findall(b"".join(lines.items[parse.start : parse.end]))
+    end = parse.end
+    while lines.at(end - 1) is not None and end - parse.start <= SOME:
+        found, open_end = _parts(b"".join(lines.items[parse.start : end]), layout)
+        if not open_end:
+            parse.end = end
+            return found
+        end += 1
+    return []
+
+
+def _parts(data: bytes, layout: Layout) -> tuple[list[tuple[Parse, bytes]], bool]:
+    """The records that the data hold, or none; and whether a quote was open at their end."""
+    parts = ANY_LINE.findall(data)
     apart = Lines.of(parts)
     needed = STRONG if layout.best == STRONG or layout.width < 3 else PLAIN
     found: list[tuple[Parse, bytes]] = []
@@ -617,9 +630,9 @@ def mixed(lines: Lines, parse: Parse, layout: Layout) -> list[tuple[Parse, bytes
         part.fields = layout.trim(part.fields)
         fits = not part.fault and len(part.fields) == layout.width
         if not fits or layout.compare(part.fields, part.quoted) < needed:
-            return []
+            return [], part.fault == "unterminated_quote"
         found.append((part, b"".join(parts[taken : part.end])))
         index = taken = part.end
     if found and taken < len(parts):
         found[-1] = found[-1][0], found[-1][1] + b"".join(parts[taken:])
-    return found
+    return found, False

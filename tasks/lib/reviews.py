@@ -183,6 +183,7 @@ class Dump:
         self.counts.lines = self.counts.header_lines + lines.loaded
         self.counts.bytes = self._stream.bytes
         self.counts.check(self.name)
+        self._stream.check_unchanged()
 
     def _full(self) -> bool:
         rows = len(self._block.rows) + len(self._block.spans)
@@ -225,7 +226,10 @@ class Dump:
                 text = row[review]
                 if not text or text[0] == "\0" or text.isspace():
                     break
-                if end - index > 1 and records.verdict(lines, start + index, start + end, False, layout):
+                if end - index > 1 and (
+                    sum(map(len, batch[index : end - 1])) > lines.limit
+                    or records.verdict(lines, start + index, start + end, False, layout)
+                ):
                     break
                 starts.append(index)
                 rows.append(row)
@@ -305,9 +309,9 @@ class Dump:
         self._size += length
 
     def _take_mixed(self, parse: Parse) -> bool:
+        found = records.mixed(self._lines, parse, self._layout)
         number = self._lines.number + parse.start
         left = parse.end - parse.start
-        found = records.mixed(self._lines, parse, self._layout)
         for part, raw in found:
             lines = left if part is found[-1][0] else self._lines.ends(raw)
             self._settle(part, number, [raw], lines)

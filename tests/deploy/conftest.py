@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,15 +109,16 @@ class House:
             )
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends the process and its children: they are one process group, which nothing else is in."""
-        process = self.processes.pop(name)
-        os.killpg(process.pid, number)
+        """Ends the process and its children, which are a process group that nothing else is in; runs go on."""
+        leader = self.processes.pop(name)
+        for process in members(leader.pid):
+            send(process, number)
         try:
-            process.wait(20)
-            wait_until(lambda: not group(process.pid), 20, f"{name} ends")
-        except (subprocess.TimeoutExpired, AssertionError):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait(20)
+            wait_until(lambda: leader.poll() is not None and not members(leader.pid), 30, f"{name} ends")
+        finally:
+            for process in members(leader.pid):
+                send(process, signal.SIGKILL)
+            leader.wait(20)
 
     def log(self, name: str) -> str:
         return (self.clone.parent / f"{name}.log").read_text()
@@ -173,22 +175,36 @@ class House:
         return int(wait_until(lambda: process_of(run), 60, "the run has a process"))
 
 
-def group(leader: int) -> bool:
-    try:
-        os.killpg(leader, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def members(group: int) -> list[int]:
+    """The living processes of a process group that do not execute a run."""
+    return [
+        number
+        for number, state, command in processes()
+        if state[2] == str(group) and state[0] != "Z" and b"prefect.engine" not in command
+    ]
+
+
+def processes() -> Iterator[tuple[int, list[str], bytes]]:
+    """Number, state with what follows it in /proc, and command line of each process."""
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state = (path / "stat").read_text().rpartition(")")[2].split()
+            yield int(path.name), state, (path / "cmdline").read_bytes()
+        except OSError:
+            continue  # it ended meanwhile
+
+
+def send(process: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, number)
 
 
 def process_of(run: str) -> int | None:
     mark = f"PREFECT__FLOW_RUN_ID={run}".encode()
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (path / "environ").read_bytes() and b"prefect.engine" in (path / "cmdline").read_bytes():
-                return int(path.name)
-        except OSError:
-            continue  # it ended meanwhile, or is not ours
+    for number, _, command in processes():
+        with suppress(OSError):
+            if b"prefect.engine" in command and mark in Path(f"/proc/{number}/environ").read_bytes():
+                return number
     return None
 
 
@@ -206,7 +222,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         assert made.returncode == 0, made.stdout
         yield house
     finally:
-        for name in list(house.processes):
+        for name in reversed(list(house.processes)):
             house.stop(name)
 
 

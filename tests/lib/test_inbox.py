@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib import errors, inbox
+from tasks.lib import errors, inbox, tables
 
 
 @pytest.fixture
@@ -76,3 +76,14 @@ def test_a_name_that_is_forgotten(folder: Path) -> None:
         inbox.remember_names(folder.parent / "names", dumps)
     (path,) = (folder.parent / "names").iterdir()
     assert '"a.csv",\n    "b.csv"\n' in path.read_text()
+
+
+def test_a_new_model_that_takes_up_old_files_against_the_users_will(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = folder.parent / "scores"
+    (scores / "model=lstm-000000000000").mkdir(parents=True)
+    monkeypatch.setattr(tables, "find", lambda _, model_id, __: Path("a") if model_id.startswith("lstm") else None)
+    for options, status in (({}, "new"), ({"unscored_only": True}, "scored")):
+        (dump,) = inbox.find([folder], scores, "gru-000000000000", **options)
+        assert dump.status == status

@@ -1,0 +1,261 @@
+"""`python -m tests.benchmarks`: this pipeline beside plain scripts, in turn, each in a process of its own.
+
+Prints medians and ratios. With `--rows 2500000` the test dump is repeated up to that many reviews for the figures
+of memory and growth (default: ten times the dump).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import platform
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+ROOT = Path(__file__).resolve().parents[2]
+app = App(name="python -m tests.benchmarks", help=__doc__, version_flags=[])
+
+
+@app.command
+def one(name: str, *arguments: Path, memory: bool = False) -> None:
+    """Measure one thing and print the figure, and with `--memory` the peak memory in kB."""
+    from tests.benchmarks import ours, reference
+
+    source, measure = name.split(".")
+    if name == "reference.score":
+        model_file, word_index, dump, out = arguments
+        print(reference.score(model_file, json.loads(word_index.read_bytes()), dump, out))
+    else:
+        print(getattr({"ours": ours, "reference": reference}[source], measure)(*arguments))
+    if memory:
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+class Bench:
+    """A data folder with a trained model, and processes to measure over it."""
+
+    def __init__(self, folder: Path, repeats: int) -> None:
+        self.folder, self.repeats = folder, repeats
+        self.data = folder / "data"
+        self.whole_script = 0.0
+        real = os.environ.get("IMDB_DIR")
+        source = Path(real) if real else ROOT / "data" / "sample"
+        self.corpus = "IMDB" if real else "sample"
+        self.archive = source / ("imdb.npz" if real else "corpus.npz")
+        self.word_index = source / ("imdb_word_index.json" if real else "word_index.json")
+        self.dump = source / ("reviews_test.csv.gz" if real else "reviews-test.csv.gz")
+        self.environment = os.environ | {
+            "PREFECT_HOME": str(folder / "prefect"),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def run(self, *command: object) -> tuple[str, float]:
+        """Runs a Python command; gives what it printed and its wall time in seconds."""
+        started = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            env=self.environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        return done.stdout, time.perf_counter() - started
+
+    def figure(self, name: str, *arguments: object) -> float:
+        """One figure from a process of its own."""
+        return float(self.run("-m", "tests.benchmarks", "one", name, *arguments)[0].split()[-1])
+
+    def train(self, *options: object) -> float:
+        """Wall seconds of a training run."""
+        archive = ["--archive", self.archive, "--word-index", self.word_index]
+        return self.run("flows/train.py", *archive, "--data-dir", self.data, *options)[1]
+
+    def medians(self, **figures: tuple[object, ...]) -> dict[str, float]:
+        """Medians of figures that are taken in turn, so that a slow minute hits all of them."""
+        taken: dict[str, list[float]] = {name: [] for name in figures}
+        for _ in range(self.repeats):
+            for name, (measure, *arguments) in figures.items():
+                taken[name].append(self.figure(str(measure), *arguments))
+        return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def repeated(dump: Path, path: Path, rows: int) -> Path:
+    """A plain CSV with the rows of the dump over and over, `rows` in all."""
+    with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
+        header, *records = csv.reader(file)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for start in range(0, rows, len(records)):
+            writer.writerows(records[: rows - start])
+    return path
+
+
+@app.default
+def main(
+    *,
+    repeats: Annotated[int, Parameter(help="How often each figure is taken.")] = 3,
+    rows: Annotated[int | None, Parameter(help="Reviews of the large dump.")] = None,
+) -> None:
+    """Measure everything and print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), repeats)
+        print(f"{bench.corpus} corpus, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
+        print(", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "prefect", "pyarrow")))
+        print("\n| what | plain script | this pipeline | ratio |\n|---|---|---|---|", flush=True)
+        training(bench)
+        scoring(bench, rows)
+        runs(bench)
+
+
+def row(what: str, reference: str, ours: str, ratio: str = "") -> None:
+    """Prints one row of the table."""
+    print(f"| {what} | {reference} | {ours} | {ratio} |", flush=True)
+
+
+def training(bench: Bench) -> None:
+    """Preparing, feeding and one epoch."""
+    bench.train()
+    shards = next((bench.data / "shards").glob("[!.]*"))
+    found = bench.medians(
+        reference_prepare=("reference.prepare", bench.archive),
+        prepare=("ours.prepare", bench.archive, bench.folder / "shards"),
+        reference_epoch=("reference.epoch", bench.archive),
+        epoch=("ours.epoch", shards, bench.folder / "checkpoint.npz"),
+        feed=("ours.feed", shards),
+    )
+    for what, name in (("load, pad (and write shards)", "prepare"), ("one training epoch", "epoch")):
+        theirs, mine = found[f"reference_{name}"], found[name]
+        row(what, f"{theirs:.2f} s", f"{mine:.2f} s", f"{theirs / mine:.1f}")
+    manifest = json.loads((shards / "manifest.json").read_bytes())
+    taken = manifest["rows"]["train"] / found["epoch"]
+    row(
+        "feeding / what training takes, reviews/s",
+        "",
+        f"{found['feed']:,.0f} / {taken:,.0f}",
+        f"{found['feed'] / taken:.0f}",
+    )
+
+
+def scoring(bench: Bench, rows: int | None) -> None:
+    """Scoring with and without start-up, memory and growth."""
+    models = bench.data / "models"
+    model_file = next(models.glob("*/model.keras"))
+    out = bench.folder / "out"
+    out.mkdir()
+    found = bench.medians(
+        reference=("reference.score", model_file, bench.word_index, bench.dump, out / "reference.csv"),
+        ours=("ours.score", models, bench.dump, out),
+    )
+    with gzip.open(bench.dump, "rt", newline="", encoding="utf-8") as file:
+        count = sum(1 for _ in csv.reader(file)) - 1
+    theirs, mine = (count / found[name] for name in ("reference", "ours"))
+    row("scoring, start-up left out", f"{theirs:,.0f} reviews/s", f"{mine:,.0f} reviews/s", f"{mine / theirs:.1f}")
+    script = (
+        "-m",
+        "tests.benchmarks",
+        "one",
+        "reference.score",
+        model_file,
+        bench.word_index,
+        bench.dump,
+        out / "r.csv",
+    )
+    whole = bench.whole_script = statistics.median(bench.run(*script)[1] for _ in range(bench.repeats))
+    flow = ("flows/score.py", bench.dump, "--data-dir", bench.data, "--rescore")
+    alone = statistics.median(bench.run(*flow)[1] for _ in range(bench.repeats))
+    row(
+        f"scoring {count:,} reviews with start-up, no server",
+        f"{whole:.1f} s",
+        f"{alone:.1f} s",
+        f"{whole / alone:.1f}",
+    )
+    growth(bench, models, out, count, rows or 10 * count)
+
+
+def growth(bench: Bench, models: Path, out: Path, count: int, rows: int) -> None:
+    """Memory and time when the dump grows from its own size to `rows`."""
+    figures = {}
+    for size in (count, rows):
+        dump = repeated(bench.dump, bench.folder / f"{size}.csv", size)
+        figures[size] = peak(bench, models, dump, out)
+        dump.unlink()
+    (small, small_memory), (large, large_memory) = figures.values()
+    factor = rows / count
+    row(
+        f"peak memory, {count:,} -> {rows:,} reviews",
+        "",
+        f"{small_memory:.0f} -> {large_memory:.0f} MB",
+        f"{large_memory / small_memory:.2f}",
+    )
+    row(f"scoring time, {factor:.0f} times the reviews", "", f"{small:.2f} -> {large:.2f} s", f"{large / small:.1f}")
+
+
+def peak(bench: Bench, *arguments: object) -> tuple[float, float]:
+    """Seconds to score, and the peak memory of the process in MB."""
+    printed, _ = bench.run("-m", "tests.benchmarks", "one", "--memory", "ours.score", *arguments)
+    seconds, kilobytes = printed.split()[-2:]
+    return float(seconds), float(kilobytes) / 1024
+
+
+def runs(bench: Bench) -> None:
+    """Whole runs that find nothing to do, and scoring with a server at hand."""
+    cached = statistics.median(bench.train() for _ in range(bench.repeats))
+    row("training run from the cache, no server", "", f"{cached:.1f} s")
+    nothing = ("flows/score.py", bench.dump, "--data-dir", bench.data)
+    with server(bench):
+        idle = statistics.median(bench.run(*nothing)[1] for _ in range(bench.repeats))
+        scored = statistics.median(bench.run(*nothing, "--rescore")[1] for _ in range(bench.repeats))
+    row("scoring run that finds nothing new, server running", "", f"{idle:.1f} s")
+    theirs = bench.whole_script
+    row(
+        "scoring the dump with start-up, server running", f"{theirs:.1f} s", f"{scored:.1f} s", f"{theirs / scored:.1f}"
+    )
+
+
+@contextmanager
+def server(bench: Bench) -> Iterator[None]:
+    """A Prefect server on a free port, for the processes of `bench`."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (bench.folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, env=bench.environment, stdout=log, stderr=log)
+    try:
+        wait_for(f"{address}/health")
+        bench.environment["PREFECT_API_URL"] = address
+        yield
+    finally:
+        bench.environment.pop("PREFECT_API_URL", None)
+        process.terminate()
+        process.wait()
+
+
+def wait_for(address: str) -> None:
+    """Returns when the address answers; raises after two minutes."""
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address).close()
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise TimeoutError(address)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,54 @@
+"""The same work by the pipeline's own code."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from tasks.lib import files, imdb, registry, scoring, shards
+from tasks.lib.config import FitConfig, NetworkConfig, ScoreConfig, ShardConfig
+
+
+def prepare(archive: Path, folder: Path) -> float:
+    """Seconds to decode, pad and write the shards of the corpus."""
+    started = time.perf_counter()
+    with files.new_folder(folder) as temporary:
+        shards.write(temporary, shards.splits(*imdb.load(archive), 0.2), ShardConfig())
+    return time.perf_counter() - started
+
+
+def epoch(folder: Path, checkpoint: Path) -> float:
+    """Seconds of the second epoch of the training, checkpoint included; the first one compiles."""
+    from tasks.lib import dataset, model
+
+    def datasets(first: int) -> Any:
+        train = dataset.batches(folder, "train", 128, shuffle_seed=0, first_epoch=first)
+        return train, dataset.batches(folder, "validation", 128)
+
+    model.choose_device("auto")
+    built = model.build(NetworkConfig(), ShardConfig().num_words, ShardConfig().maxlen)
+    progress = model.fit(built, datasets, FitConfig(epochs=2), model.Checkpoint(checkpoint))
+    return progress.history["seconds"][1]
+
+
+def feed(folder: Path) -> float:
+    """Reviews per second that the tf.data pipeline delivers, shuffled, in batches of 128."""
+    from tasks.lib import dataset
+
+    batches = dataset.batches(folder, "train", 128, shuffle_seed=0)
+    for _ in batches:
+        pass
+    started = time.perf_counter()
+    for _ in batches:
+        pass
+    return shards.read_manifest(folder)["rows"]["train"] / (time.perf_counter() - started)
+
+
+def score(models: Path, dump: Path, folder: Path) -> float:
+    """Seconds to score a dump into its published tables, model loaded."""
+    model = scoring.Model.open(models, registry.current_id(models))
+    sha256 = files.sha256(dump)
+    started = time.perf_counter()
+    scoring.score(dump, dump.name, sha256, model, ScoreConfig(), folder / "t.parquet", folder / "q.parquet")
+    return time.perf_counter() - started

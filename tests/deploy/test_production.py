@@ -1,0 +1,97 @@
+"""The set-up for more than one person: PostgreSQL for the database, a password on the server."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.conftest import SAMPLE, House, copy_clone, free_port, wait_until
+
+PASSWORD = "operator:a password of the tests"
+
+
+def program(name: str) -> str | None:
+    """PostgreSQL's programs are not on the PATH where Debian puts them."""
+    found = shutil.which(name)
+    return found or next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server of the tests' own; gives its address."""
+    initdb, postgres = program("initdb"), program("postgres")
+    if initdb is None or postgres is None:
+        pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
+    # It refuses to run as root. Its folder lies where another user may get to it, and sockets have short paths.
+    someone = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
+    user = "nobody" if someone else getpass.getuser()
+    folder = Path(subprocess.run([*someone, "mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
+    port = free_port()
+    try:
+        subprocess.run(
+            [*someone, initdb, "-D", str(folder / "db"), "-U", user, "--auth=trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            capture_output=True,
+            cwd="/",
+        )
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}", "-p", str(port)]
+        server = subprocess.Popen(
+            [*someone, postgres, "-D", str(folder / "db"), *options],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until(lambda: (folder / f".s.PGSQL.{port}").exists(), 60, "PostgreSQL answers")
+            yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}/postgres"
+        finally:
+            server.terminate()
+            server.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def production(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(
+        copy_clone(tmp_path_factory.mktemp("production") / "clone"),
+        settings={
+            "PREFECT_API_DATABASE_CONNECTION_URL": postgresql,
+            "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
+            "PREFECT_API_AUTH_STRING": PASSWORD,
+        },
+    )
+    (house.data / "inbox").mkdir()
+    shutil.copy(house.data / "sample" / "reviews-columns.csv", house.data / "inbox")
+    house.serve()
+    try:
+        made = house.run(*house.make("deploy"))
+        assert made.returncode == 0, made.stdout
+        house.start("worker")
+        yield house
+    finally:
+        for name in reversed(list(house.processes)):
+            house.stop(name)
+
+
+def test_postgresql_and_a_password(production: House) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(
+            urllib.request.Request(f"{production.url}/flows/filter", b"{}", {"content-type": "application/json"})
+        )
+    trained = production.run(
+        "prefect", "deployment", "run", "train/weekly", "--watch", "--param", SAMPLE, "--param", 'fit={"epochs": 1}'
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stdout
+    scored = production.run("prefect", "deployment", "run", "score/every-15-minutes", "--watch")
+    assert scored.returncode == 0, scored.stdout
+    assert len(list(production.data.glob("scores/model=*/*.parquet"))) == 1
+    assert not (production.data / ".prefect" / "prefect.db").exists()

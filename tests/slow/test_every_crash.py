@@ -1,0 +1,20 @@
+"""The kills of `tests/lib/test_crashes.py` at each single call, not at every seventh."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lib import test_crashes
+from tests.lib.test_crashes import (  # noqa: F401  the tests themselves
+    test_a_kill_in_releasing_that_forgets_or_repeats_a_verdict,
+    test_a_kill_in_scoring_anew_that_parts_a_table_from_its_quarantine,
+    test_a_kill_in_scoring_that_loses_doubles_or_halves_anything,
+    test_a_kill_that_leaves_a_folder_half_written,
+    test_kills_at_random_moments_of_scoring,
+)
+
+
+@pytest.fixture(autouse=True)
+def at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(test_crashes, "STRIDE", 1)
+    monkeypatch.setattr(test_crashes, "RANDOM_KILLS", 100)
