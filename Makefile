@@ -15,7 +15,7 @@ install: $(READY) ## make the virtual environment
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.exit("Python 3.11 to 3.13 is needed, found %d.%d: name one with `make PYTHON=python3.12 ...`" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
 demo: $(READY) ## train on the bundled sample corpus and score the bundled dumps
@@ -51,9 +51,11 @@ sample: $(READY) ## make data/sample again
 PORT ?= 4200
 ON_SERVER = PATH="$(abspath $(BIN)):$$PATH" PREFECT_HOME="$${PREFECT_HOME:-$(abspath $(DATA))/.prefect}" \
   PREFECT_API_URL="$${PREFECT_API_URL:-http://127.0.0.1:$(PORT)/api}" DO_NOT_TRACK=1
-# Leases in files outlive a restart of the server; those in memory would leave a slot taken for ever.
+# Leases in files outlive a restart of the server; those in memory would leave a slot taken for ever. A run that waits
+# for a slot asks again after 3 s: with Prefect's 30 s a day's late runs would take an hour to end.
 SERVER = PREFECT_SERVER_ANALYTICS_ENABLED=false \
-  PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
+  PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem \
+  PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS=3
 
 serve: $(READY) ## start the Prefect server and its UI
 	$(ON_SERVER) $(SERVER) prefect server start --host 127.0.0.1 --port $(PORT)
@@ -64,7 +66,7 @@ deploy: $(READY) ## make the work pool and the deployments of prefect.yaml
 	$(ON_SERVER) prefect --no-prompt deploy --all
 
 worker: $(READY) ## start a worker, which runs what is due
-	$(ON_SERVER) prefect worker start --pool local --name local
+	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS=5 prefect worker start --pool local --name local
 
 automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
 	$(ON_SERVER) python -m tasks.automations $(WEBHOOK)

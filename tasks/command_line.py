@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -16,6 +18,7 @@ from tasks.lib import errors
 from tasks.lib.layout import CLONE
 
 FAILED, USAGE = 1, 2
+STOP_SECONDS = 7
 
 DataDir = Annotated[
     Path, Parameter(name="--data-dir", help="Folder for everything that is read and made; see the README.")
@@ -30,7 +33,8 @@ def run(app: App) -> NoReturn:
     after Ctrl-C or SIGTERM.
     """
     environment.silence_tracebacks()
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     app.suppress_keyboard_interrupt = False  # cyclopts would end without a word
     try:
         status = app(exit_on_error=False, print_error=False, result_action="return_value")
@@ -41,11 +45,20 @@ def run(app: App) -> NoReturn:
     except errors.PipelineError as error:
         _end(str(error), FAILED)
     except KeyboardInterrupt:
-        _end("interrupted; the same command goes on from what is done", 128 + signal.SIGINT)
+        sys.exit(128 + signal.SIGINT)
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends the run in good order if that takes no longer than a few seconds, and otherwise without: it can go on."""
+    print(
+        f"error: stopped by {signal.Signals(number).name}; the same command goes on from what is done", file=sys.stderr
+    )
+    watchdog = threading.Timer(STOP_SECONDS, os._exit, [128 + number])
+    watchdog.daemon = True
+    watchdog.start()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)
 
 

@@ -16,7 +16,7 @@ from prefect import task
 from prefect.runtime import task_run
 from pydantic import BaseModel, ConfigDict
 
-from tasks import environment, locking
+from tasks import environment, locking, ui
 from tasks.lib import errors, files, quarantine, scoring, tables
 from tasks.lib.config import ScoreConfig
 from tasks.lib.inbox import Dump
@@ -135,9 +135,16 @@ def _no_text_in_errors(name: str) -> Iterator[None]:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int], None]]:
-    """A bar with reviews per second on a terminal, nothing elsewhere."""
+    """A bar with reviews per second on a terminal; elsewhere the count goes to the bar in the UI."""
     if not sys.stdout.isatty():
-        yield lambda rows: None
+        seen = 0
+
+        def note(rows: int) -> None:
+            nonlocal seen
+            seen += rows
+            ui.note(f"{name}, {seen:,} reviews so far")
+
+        yield note
         return
     from tqdm import tqdm
 

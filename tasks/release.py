@@ -40,6 +40,7 @@ def write_bundle(
     made_of = {
         "weights": fitted.identity,
         "corpus": corpus.identity,
+        "word_index": corpus.made_files[corpus.word_index],
         "shards": prepared.identity,
         "shard_config": shard_config.model_dump(mode="json"),
         "network": network.model_dump(mode="json"),

@@ -11,6 +11,7 @@ import csv
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,18 +58,29 @@ class Progress:
         self.description = description
         self._id: Any = None
         self._last = float("-inf")
+        self._percent = 0.0
 
     def show(self, percent: float, note: str = "") -> None:
         """Moves the bar, at most every two seconds but for the end of it."""
         if percent < 100 and time.monotonic() - self._last < SECONDS_BETWEEN:
             return
-        self._last = time.monotonic()
+        self._last, self._percent = time.monotonic(), percent
+        _latest.set(self)
         description = f"{self.description}: {note}" if note else self.description
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):  # else the work would wait for a server that is down
             if self._id is None:
                 self._id = _tell(create_progress_artifact, progress=percent, key=self.key, description=description)
             else:
                 _tell(update_progress_artifact, artifact_id=self._id, progress=percent, description=description)
+
+
+_latest: ContextVar[Progress] = ContextVar("latest")
+
+
+def note(text: str) -> None:
+    """A word beside the bar that was shown last, if there is one."""
+    if bar := _latest.get(None):
+        bar.show(bar._percent, text)
 
 
 def report_training(

@@ -7,7 +7,7 @@ import socketserver
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n"
 LOGIN = b"<!DOCTYPE html><html><title>Log in</title></html>"
@@ -37,10 +37,8 @@ class Handler(socketserver.StreamRequestHandler):
         while self.rfile.readline().strip():
             pass
         self.server.asked[path] += 1
-        try:
+        with suppress(OSError):  # the client has given up, as it should
             getattr(self, path.replace("-", "_"))(self.server.content)
-        except OSError:
-            pass  # the client has given up, as it should
 
     def send(self, *parts: bytes) -> None:
         for part in parts:

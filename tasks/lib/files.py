@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def output_errors(where: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise errors.OutputError(
-            f"{error.filename or where}: cannot be written: {reason}. Nothing was published there; "
+            f"{error.filename2 or error.filename or where}: cannot be written: {reason}. Nothing was published there; "
             "mend that and run the same command again."
         ) from error
 
@@ -73,7 +73,7 @@ def new_file(final: Path, mode: int = 0o666) -> Iterator[Path]:
     """
     temporary = partial(final)
     make_folder(final.parent)
-    with output_errors(final), _removed_on_error(temporary):
+    with output_errors(final), removed_on_error(temporary):
         os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode))
         yield temporary
         publish(temporary, final)
@@ -96,7 +96,7 @@ def new_folder(final: Path) -> Iterator[Path]:
     temporary = partial(final)
     aside = final.with_name(f".{final.name}.replaced{PARTIAL}")  # a folder is removed file by file: out of sight
     make_folder(final.parent)
-    with output_errors(final), _removed_on_error(temporary):
+    with output_errors(final), removed_on_error(temporary):
         remove(temporary)
         remove(aside)
         temporary.mkdir()
@@ -110,11 +110,13 @@ def new_folder(final: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _removed_on_error(temporary: Path) -> Iterator[None]:
+def removed_on_error(temporary: Path) -> Iterator[None]:
+    """Removes a file or folder that the block began to write, if the block raises."""
     try:
         yield
     except BaseException:  # an interrupt must not leave the hidden file either
-        remove(temporary)
+        with suppress(OSError):  # the disk may be broken: then the next run sweeps it
+            remove(temporary)
         raise
 
 

@@ -83,9 +83,7 @@ def load(archive: Path) -> tuple[Split, Split]:
     """
     try:
         with zipfile.ZipFile(archive) as file, _garbage_collection_off():
-            x_train, y_train, x_test, y_test = (
-                _array(file.read(f"{name}.npy")) for name in ARRAYS
-            )
+            x_train, y_train, x_test, y_test = (_array(file.read(f"{name}.npy")) for name in ARRAYS)
         train, test = _split(x_train, y_train), _split(x_test, y_test)
     except BROKEN as error:
         cause = str(error).strip("'\"") or type(error).__name__

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tasks.lib import errors, files
+from tasks.lib import errors, fast_training, files
 from tasks.lib.config import FitConfig, NetworkConfig
 
 CELLS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -170,11 +170,12 @@ def fit(
     that an undisturbed training has. `on_epoch` gets the epoch (from 1) and its logs; `bar` shows Keras's
     progress bar. Returns the progress with the history: loss, accuracy, val_loss, val_accuracy, seconds.
     """
-    model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
-    model.optimizer.build(model.trainable_variables)
-    best_weights, progress = checkpoint.restore(model)
+    quicker = fast_training.trainable(model)  # it trains the variables of `model`, to the same bits
+    quicker.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    quicker.optimizer.build(quicker.trainable_variables)
+    best_weights, progress = checkpoint.restore(quicker)
     if progress.stopped or progress.epochs >= config.epochs:
-        model.set_weights(best_weights)
+        quicker.set_weights(best_weights)
         return progress
     train, validation = datasets(progress.epochs)
     callbacks: list[Any] = [_EarlyStopping(config.patience, checkpoint, best_weights, progress)]
@@ -186,7 +187,7 @@ def fit(
                 )
             )
         )
-    model.fit(
+    quicker.fit(
         train,
         validation_data=validation,
         initial_epoch=progress.epochs,

@@ -14,7 +14,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -270,7 +270,7 @@ class Layout:
     """What the records of a file have in common, learnt from its first ones.
 
     `shapes[column]` are the shapes that its values have, None where they tell nothing; `quoted[column]` says that
-    every value stands in quotes. `counter` is a column whose number goes up by one. `several`: many
+    every value stands in quotes. `counter` is a column before the review whose number goes up by one. `several`: many
     records take several lines. `spare`: records may have one empty field more than the header has names.
     """
 
@@ -315,6 +315,14 @@ class Layout:
         if not votes:
             return PLAIN
         return STRONG if sum(votes) * 2 > len(votes) else MISFIT
+
+    def holds(self, row: list[bytes]) -> bool:
+        """Whether a record that is known to be good looks like the sample's; from where one does not, none may."""
+        return self.compare(row, [True] * len(row)) != MISFIT
+
+    def unlearnt(self) -> "Layout":
+        """The layout with nothing known of the columns but their number."""
+        return replace(self, shapes=(None,) * self.width, quoted=(False,) * self.width, counter=None)
 
     def number(self, line: bytes) -> int | None:
         """What a line has in the column that counts the records, were it one; None if there is no such number."""
@@ -368,17 +376,17 @@ def learn(records: list[Parse], delimiter: bytes, width: int, review: int, spare
     words = [not all(_NUMBER.match(fields[column]) for fields, _ in rows) for column in range(width)]
     if any(word and not always for word, always in zip(words, quoted, strict=True)):
         quoted = [False] * width  # only what needs quotes has them, so the next value may have none
-    others = (column for column in range(width) if column != review)
-    counter = next((column for column in others if _counts([fields[column] for fields, _ in rows])), None)
+    counter = next((column for column in range(review) if _counts([fields[column] for fields, _ in rows])), None)
     several = sum(record.end - record.start > 1 for record in records) * 3 >= len(records)
     return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted), counter, several)
 
 
 def _counts(values: list[bytes]) -> bool:
-    """Whether this is a column of numbers, most of them one more than the one before."""
+    """Whether this is a column of numbers that go up by one, but for a few."""
     numbers = [int(value) for value in values if value.isdigit() and len(value) < 20]
-    steps = sum(before + 1 == after for before, after in pairwise(numbers))
-    return len(numbers) * 3 >= 2 * len(values) and steps * 3 >= 2 * len(numbers) - 2 > 0
+    steps = [after - before for before, after in pairwise(numbers)]
+    back = sum(step <= 0 for step in steps)
+    return len(numbers) * 3 >= 2 * len(values) and steps.count(1) * 3 >= 2 * len(steps) > 0 and back * 6 <= len(steps)
 
 
 def _shapes(values: list[bytes]) -> frozenset[bytes] | None:
@@ -443,9 +451,15 @@ def verdict(lines: Lines, start: int, end: int, ragged: bool, layout: Layout) ->
     this is so; "ambiguous" that it may be. `ragged`: its number of fields is wrong.
     """
     last = end - 1
-    if not may_swallow(lines.items[last], layout) or level(lines, last, layout) < layout.best:
-        return ""
     first = lines.items[start]
+    if not may_swallow(lines.items[last], layout):
+        return ""
+    if layout.best == STRONG and _starts(lines, last, layout):
+        number, after = layout.number(first), layout.number(lines.items[last])
+        if number is None or after is None or number < after <= number + last - start:
+            return "stray"  # its closing quote is the one that opens the text of the next record
+    if level(lines, last, layout) < layout.best:
+        return ""
     whole = complete(scan(Lines.of([first]), 0, layout.delimiter, layout.width), first, layout)
     if whole == NONE and not (ragged and layout.best == STRONG):
         return ""
@@ -466,6 +480,13 @@ def verdict(lines: Lines, start: int, end: int, ragged: bool, layout: Layout) ->
         before is not None and after is not None and after == before + 1 for before, after in pairwise(numbers)
     )
     return "stray" if counts_on else ""
+
+
+def _starts(lines: Lines, index: int, layout: Layout) -> bool:
+    """Whether a record starts on the line as others do, and its review, which is in quotes, does not end there."""
+    parse = scan(Lines.of([lines.items[index]]), 0, layout.delimiter, layout.width)
+    opens = parse.fault == "unterminated_quote" and len(parse.fields) == layout.review
+    return opens and layout.compare(parse.fields, parse.quoted) == STRONG
 
 
 def resume(lines: Lines, parse: Parse, layout: Layout, before: tuple[int, int] | None) -> int:
@@ -508,11 +529,17 @@ def _shaped_line(lines: Lines, parse: Parse, layout: Layout, whole: int, before:
     closed = 0  # the line behind the first one that could be the broken record's last
     index = following
     fitting = 0  # lines with the right number of fields
+    astray: tuple[int, int] | None = None  # a line like a record, but for its number
     while index < end and (line := lines.at(index)) is not None:
         found = level(lines, index, layout)
-        if found == STRONG and _in_order(before, index, layout.number(line)):
-            # Columns behind the text alone do not tell a record from the end of the broken one.
-            return index if told_before or whole or line.startswith(b'"') else index + 1
+        if found == STRONG:
+            number = layout.number(line)
+            if _in_order(before, index, number):
+                # Columns behind the text alone do not tell a record from the end of the broken one.
+                return index if told_before or whole or line.startswith(b'"') else index + 1
+            if astray and _in_order(astray, index, number):
+                return astray[0]  # counting has started anew
+            astray = (index, number) if number is not None else None
         if broken and not closed and _closes(line, column, layout):
             closed = index + 1
         fitting += found != NONE

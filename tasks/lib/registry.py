@@ -55,6 +55,12 @@ def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
             raise _damaged(folder / name, "is missing")
         if files.sha256(folder / name) != expected:
             raise _damaged(folder / name, "does not have the sha256 of the manifest")
+    # The id stands for what the model was made of: files that only fit the manifest may be another model's.
+    made_of, stored = manifest["made_of"], manifest["sha256"]
+    if made_of.get("word_index", stored.get(WORD_INDEX)) != stored.get(WORD_INDEX):
+        raise _damaged(folder / WORD_INDEX, "is another word index than the model was made with")
+    if made_of.get("threshold") != manifest.get("threshold"):
+        raise _damaged(folder / MANIFEST, "has another threshold than the model was made with")
     return manifest
 
 

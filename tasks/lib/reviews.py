@@ -45,9 +45,12 @@ class Span:
 
     Lines are physical ones, the file's first being 1. `raw` are the bytes of the file, RAW_LIMIT at most of the
     `raw_bytes` there are. `detail` says what was expected and found, and never holds text of the record.
+    `reason` is one of: `too_few_fields`, `too_many_fields`, `fragment` (the rest of a short record, by its looks),
+    `malformed_quote`, `unterminated_quote`, `ambiguous_quote` (one record, or several with a stray quote),
+    `lone_line_break`, `undecodable`, `empty_review`, `nul_byte`, `field_too_large`.
     """
 
-    ordinal: int
+    ordinal: int  # among all records, good and bad, from 1
     first_line: int
     last_line: int
     reason: str
@@ -131,7 +134,9 @@ class Dump:
         self.counts.header_bytes = found.end
         self._lines = Lines(chain([body, ahead], pieces), found.lines + 1, cr=cr, limit=record_limit)
         self._block = Block()
-        self._last: tuple[int, list[str]] | None = None  # the last good record and its first line
+        self._recent: list[list[str]] = []  # the last three good records, in brief
+        self._last_line = 0  # the first line of the last one
+        self._after_short = False  # no good record since one with too few fields
         self._batch_lines = BATCH_LINES
         self._size = 0  # bytes of the records and spans in the block
 
@@ -172,7 +177,8 @@ class Dump:
                 index = 0
             if index == len(lines.items) and not lines.load():
                 break
-            index = self._read_good(index)
+            if not self._after_short:
+                index = self._read_good(index)
             if index < len(lines.items) and not self._full():
                 index = self._read_one(index)
             if self._full():
@@ -239,7 +245,8 @@ class Dump:
         except (csv.Error, UnicodeDecodeError):
             pass  # `_read_one` finds out what it is
         if starts:
-            self._last = lines.number + start + starts[-1], rows[-1]
+            self._recent = [*self._recent, *map(_brief, rows[-min(len(starts), 3) :])][-3:]
+            self._last_line = lines.number + start + starts[-1]
         block.ordinals.extend(range(first, first + len(starts)))
         block.lines.extend(lines.number + start + line for line in starts)
         # A record that breaks may take the reader through the whole batch: where many do, batches are short.
@@ -278,8 +285,12 @@ class Dump:
         if parse.fault:
             return self._break_off(parse)
         if found != layout.width:
+            self._after_short |= found < layout.width
             reason = "too_few_fields" if found < layout.width else "too_many_fields"
             return self._quarantine(index, parse.end, reason, f"expected {layout.width} fields, found {found}")
+        if self._after_short and self._known().compare(parse.fields, parse.quoted) == records.MISFIT:
+            detail = "looks less like the file's records than like the rest of the short one before it"
+            return self._quarantine(index, parse.end, "fragment", detail)
         self._settle(parse, self._lines.number + index, self._lines.items[index : parse.end], parse.end - index)
         return parse.end
 
@@ -297,7 +308,9 @@ class Dump:
             reason, what = ("nul_byte", "NUL bytes only") if "\0" in review else ("empty_review", "none")
             detail = f"field {self.review_index + 1}: expected a review, found {what}"
             return self._add_span(number, raw, lines, reason, detail)
-        self._last = number, row
+        self._recent = [*self._recent, _brief(row)][-3:]
+        self._last_line = number
+        self._after_short = False
         counts = self.counts
         counts.good += 1
         self._block.ordinals.append(counts.good + counts.quarantined)
@@ -321,7 +334,7 @@ class Dump:
 
     def _break_off(self, parse: Parse) -> int:
         """Quarantines from the broken record up to where the next one starts."""
-        end = records.resume(self._lines, parse, self._layout, self._before())
+        end = records.resume(self._lines, parse, self._known(), self._before())
         reason = parse.fault
         column = (parse.opened[0] if parse.opened else len(parse.fields)) + 1
         if reason == "field_too_large" and end < parse.end:
@@ -343,14 +356,19 @@ class Dump:
             start, detail = stop, "continues the span before"
         return end
 
+    def _known(self) -> Layout:
+        """The layout, as far as the last good records show it to hold still."""
+        held = [self._layout.holds([value.encode(self._encoding) for value in row]) for row in self._recent]
+        return self._layout if sum(held) * 2 >= len(held) else self._layout.unlearnt()
+
     def _before(self) -> tuple[int, int] | None:
         """The last good record, by its line and by its number in the column that counts."""
         counter = self._layout.counter
-        if counter is None or self._last is None:
+        if counter is None or not self._recent:
             return None
-        number, row = self._last
-        value = row[counter]
-        return (number - self._lines.number, int(value)) if value.isdecimal() and len(value) < 20 else None
+        value = self._recent[-1][counter]
+        line = self._last_line - self._lines.number
+        return (line, int(value)) if value.isdecimal() and len(value) < 20 else None
 
     def _quarantine(self, start: int, end: int, reason: str, detail: str) -> int:
         self._add_span(self._lines.number + start, self._lines.items[start:end], end - start, reason, detail)
@@ -401,6 +419,11 @@ def open_dump(
 
 def _empty(review: str) -> bool:
     return not review or review.isspace() or (review[0] == "\0" and not review.strip("\0 \t\r\n"))
+
+
+def _brief(row: list[str]) -> list[str]:
+    """The row with long values cut: no column that tells anything has them."""
+    return [value[:100] for value in row]
 
 
 def _head(pieces: Iterator[bytes]) -> tuple[bytes, bytes]:

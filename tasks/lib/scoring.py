@@ -48,7 +48,6 @@ class Model:
         encoder = Encoder(word_index, num_words=shards["num_words"], maxlen=shards["maxlen"])
         return cls(model_id, encoder, scorer, manifest["threshold"])
 
-
     def __call__(self, reviews: list[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """The probability that each review is positive (rows,), and how many known words it has (rows,).
 

@@ -122,7 +122,7 @@ class Tables:
 
     def __enter__(self) -> Self:
         files.make_folder(self.table.parent)
-        with files.output_errors(self.table):
+        with files.output_errors(self.table), files.removed_on_error(files.partial(self.table)):
             self._score_writer = _writer(files.partial(self.table), self.schema)
         return self
 
@@ -133,8 +133,9 @@ class Tables:
             if writer is not None and writer.is_open:
                 with suppress(OSError):  # closing writes, too: on a full disk it fails as what failed before it
                     writer.close()
-        files.remove(files.partial(self.table))
-        files.remove(files.partial(self.quarantine))
+        for final in (self.table, self.quarantine):
+            with suppress(OSError):  # what stays is hidden, and swept by the next run
+                files.remove(files.partial(final))
 
     def add(self, block: Block, probabilities: npt.NDArray[np.float32], known_tokens: npt.NDArray[np.int32]) -> None:
         """Writes the rows of a block with their scores, and its spans. Raises `OutputError`."""

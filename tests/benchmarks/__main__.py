@@ -70,7 +70,7 @@ class Bench:
         started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, *map(str, command)],
-            env=self.environment, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True,
         )  # fmt: skip
         return done.stdout, time.perf_counter() - started
 

@@ -35,6 +35,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.deploy)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _end_everything_when_told_to_end() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def copy_clone(target: Path) -> Path:
     """What git would clone, with what is not committed yet."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]

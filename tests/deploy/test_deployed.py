@@ -108,7 +108,8 @@ def test_late_runs_that_do_the_work_again(worker: House) -> None:
     assert {worker.ended(run, 300) for run in runs} == {"COMPLETED"}
     took = [run["total_run_time"] for run in worker.runs(id={"any_": runs})]
     print(f"{len(runs)} late runs over after {time.monotonic() - began:.0f} s; each took {sorted(took)} s")
-    assert all("Nothing to do." in worker.logged(run) for run in runs)
+    for run in runs:  # log lines arrive a little later than states
+        wait_until(lambda run=run: "Nothing to do." in worker.logged(run), 30, "it says so")  # type: ignore[misc]
     assert len(rows_of(worker)) == 2
     assert sorted(took)[len(took) // 2] < 4
 
@@ -125,17 +126,17 @@ def training(house: House, seed: int, epochs: int = 40) -> str:
 
 
 def test_the_worker_killed(worker: House) -> None:
-    run = training(worker, seed=1, epochs=20)
+    run = training(worker, seed=1, epochs=12)
     worker.stop("worker", signal.SIGKILL)
     worker.start("worker")
     state = worker.ended(run)
     print(f"the run of a killed worker: {state}")
-    again = worker.submit("weekly", corpus={"corpus": "sample"}, fit={"epochs": 20, "patience": 20, "seed": 1})
+    again = worker.submit("weekly", corpus={"corpus": "sample"}, fit={"epochs": 12, "patience": 12, "seed": 1})
     assert worker.ended(again) == "COMPLETED"
 
 
 def test_the_server_restarted(worker: House) -> None:
-    run = training(worker, seed=2, epochs=20)
+    run = training(worker, seed=2, epochs=12)
     worker.stop("serve")
     time.sleep(3)
     worker.serve()
@@ -144,11 +145,11 @@ def test_the_server_restarted(worker: House) -> None:
 
 
 def test_the_process_of_a_run_killed(worker: House) -> None:
-    run = training(worker, seed=3, epochs=20)
+    run = training(worker, seed=3, epochs=12)
     subprocess.run(["kill", "-9", str(worker.engine(run))], check=True)
     assert worker.ended(run) == "CRASHED"
     wait_until(lambda: "go on with: prefect deployment run --id" in worker.logged(run), 30, "a word on how to go on")
-    again = worker.submit("weekly", corpus={"corpus": "sample"}, fit={"epochs": 20, "patience": 20, "seed": 3})
+    again = worker.submit("weekly", corpus={"corpus": "sample"}, fit={"epochs": 12, "patience": 12, "seed": 3})
     assert worker.ended(again) == "COMPLETED"
     assert "epoch 1 of" not in worker.logged(again)  # it went on after the last whole epoch
     wait_until(lambda: set(rows_of(worker).values()) == {80, 500}, 60, "the inbox is scored with each model")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ from tests import crash
 
 MODEL_ID = "gru-000000000000"
 STRIDE, RANDOM_KILLS = 7, 5  # `tests/slow` kills at each call
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", crash.no_fsync)
 
 
 class Fake:
@@ -47,9 +53,9 @@ def dump(path: Path, rows: int, bad: int, seed: int = 0) -> Path:
     return path
 
 
-def score(path: Path, root: Path, config: ScoreConfig | None = None) -> None:
+def score(path: Path, root: Path, config: ScoreConfig | None = None, sha256: str = "") -> None:
     """What the task of scoring does with one dump."""
-    sha256 = files.sha256(path)
+    sha256 = sha256 or files.sha256(path)
     config = config or ScoreConfig()
     if tables.find(root / "scores", MODEL_ID, sha256) and not config.rescore:
         return
@@ -150,7 +156,9 @@ def write_bundle(folder: Path) -> None:
 
 @pytest.mark.parametrize("replacing", [False, True], ids=["new", "replacing a damaged one"])
 @pytest.mark.parametrize("work", [write_shards, write_bundle])
-def test_a_kill_that_leaves_a_folder_half_written(tmp_path: Path, work: Callable[[Path], None], replacing: bool) -> None:
+def test_a_kill_that_leaves_a_folder_half_written(
+    tmp_path: Path, work: Callable[[Path], None], replacing: bool
+) -> None:
     work(tmp_path / "undisturbed")
     expected = contents(tmp_path / "undisturbed")
     damaged: dict[str, str] = {}

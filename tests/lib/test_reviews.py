@@ -1,6 +1,7 @@
 """Review dumps, each with its right answer known row by row; tests are named after the failure they catch."""
 
 import bz2
+import csv
 import gzip
 import hashlib
 import os
@@ -281,6 +282,67 @@ CASES: dict[str, tuple[bytes, list[Part]]] = {
     "a row cut off behind its opening quote": (
         THREE,
         [*rows(1, 3), (b'4,"one and\n', "unterminated_quote"), *rows(5, 9)],
+    ),
+    "a newline outside quotes": (
+        THREE,
+        [
+            *rows(1, 3),
+            (b"4,one\n", "too_few_fields"),
+            (b"two, three,pos\n", "fragment"),
+            *rows(5, 9),
+        ],
+    ),
+    "a closing quote missing before a review that starts with a newline": (
+        b"id,review\n",
+        [
+            *[row(str(i), "fine") for i in range(1, 4)],
+            (b'4,"one\ntwo\n', "unterminated_quote"),
+            (b'5,"\nthree"\n', ["5", "\nthree"]),
+            *[row(str(i), "fine") for i in range(6, 9)],
+        ],
+    ),
+    "a line of text that starts with a number": (
+        b"id,review\n",
+        [
+            *[row(str(i), "fine") for i in range(1, 4)],
+            (b'4,"one\n10,000 people ""saw"" it\n2, at most"\n', ["4", 'one\n10,000 people "saw" it\n2, at most']),
+            (b'5,"he said "no" and\n10,000 people left\nat once"\n', "malformed_quote"),
+            *[row(str(i), "fine") for i in range(6, 9)],
+        ],
+    ),
+    "counting that starts anew": (
+        THREE,
+        [*rows(1, 30), (b'31,"open,pos\n', "unterminated_quote"), *rows(1, 9)],
+    ),
+    "columns that look otherwise from some row on": (
+        THREE,
+        [
+            *rows(1, 300),
+            (b'301,"open\n', "unterminated_quote"),
+            *[row(f"no. {i}", "fine", "positive, so far"[:8]) for i in range(100)],
+        ],
+    ),
+    "bad rows where the columns look otherwise": (
+        THREE,
+        [
+            *rows(1, 300),
+            *[row(f"no. {i}", "fine", "positive") for i in range(10)],
+            (b"short\n", "too_few_fields"),
+            *[row(f"no. {i}", "fine", "positive") for i in range(10)],
+            (b'no. 11,"open,positive\n', "malformed_quote"),
+            *[row(f"no. {i}", "fine", "positive") for i in range(100)],
+            (b'no. 11,"in"ner,positive\n', "malformed_quote"),
+            *[row(f"no. {i}", "fine", "positive") for i in range(3)],
+        ],
+    ),
+    "a quote and a comma at the end of many rows": (
+        THREE,
+        [
+            *rows(1, 3),
+            *[(b'%d,"open,pos\n' % i, "malformed_quote") for i in range(4, 60)],
+            (b'60,"open,pos\n', "unterminated_quote"),
+            *rows(61, 63),
+        ],
     ),
     # --- bytes
     "a row in cp1252": (THREE, [*rows(1, 3), (b"4,caf\xe9,pos\n", "undecodable"), *rows(5, 6)]),
@@ -1066,3 +1128,12 @@ def test_no_detail_holds_text_of_the_record(tmp_path: Path) -> None:
         )
         _, blocks = read(path)
         assert not [span.detail for block in blocks for span in block.spans if "SECRET" in span.detail], name
+
+
+def test_real_reviews_are_read_as_the_standard_library_reads_them(imdb_dir: Path) -> None:
+    path = imdb_dir / "reviews_test.csv.gz"
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+        header, *right = csv.reader(file, strict=True)
+    dump, blocks = read(path)
+    assert [fields for block in blocks for fields in block.rows] == right
+    assert (list(dump.header), dump.counts.quarantined) == (header, 0)

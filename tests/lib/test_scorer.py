@@ -1,3 +1,5 @@
+import contextlib
+import random
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tasks.lib import scorer
+from tasks.lib import errors, scorer
 
 NUM_WORDS, MAXLEN = 50, 12
 LAYERS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -130,3 +132,35 @@ def test_ids_that_the_network_does_not_know_are_scored(tmp_path: Path) -> None:
         score(ids - NUM_WORDS)
     with pytest.raises(ValueError, match="rows of 12 ids"):
         score(ids[:, 1:])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("cell", LAYERS)
+def test_weights_that_are_no_numbers(cell: str, value: float, tmp_path: Path) -> None:
+    model = network(cell, 1, False)
+    for number, weights in enumerate(model.get_weights()):
+        sick = [weight.copy() for weight in model.get_weights()]
+        sick[number].flat[weights.size // 2] = value
+        other = network(cell, 1, False)
+        other.set_weights(sick)
+        with pytest.raises(errors.ModelError, match="not finite"):
+            scorer.Scorer(saved(other, tmp_path))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"<html></html>"])
+def test_a_file_that_is_no_model(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(errors.ModelError, match="not readable as a Keras model"):
+        scorer.Scorer(tmp_path / "model.keras")
+
+
+def test_flipped_bits_that_end_in_another_error(tmp_path: Path) -> None:
+    """Behind the sha256 of the bundle; here nothing but the file itself speaks."""
+    whole = saved(network("gru", 1, False), tmp_path).read_bytes()
+    chance = random.Random(0)
+    for _ in range(100):
+        content = bytearray(whole)
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        (tmp_path / "model.keras").write_bytes(content)
+        with contextlib.suppress(errors.ModelError):
+            scorer.Scorer(tmp_path / "model.keras")

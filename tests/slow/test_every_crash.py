@@ -1,10 +1,10 @@
-"""The kills of `tests/lib/test_crashes.py` at each single call, not at every seventh."""
+"""The kills and disk errors of `tests/lib` at each single call, not at every few."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.lib import test_crashes
+from tests.lib import test_crashes, test_disks
 from tests.lib.test_crashes import (  # noqa: F401  the tests themselves
     test_a_kill_in_releasing_that_forgets_or_repeats_a_verdict,
     test_a_kill_in_scoring_anew_that_parts_a_table_from_its_quarantine,
@@ -12,9 +12,15 @@ from tests.lib.test_crashes import (  # noqa: F401  the tests themselves
     test_a_kill_that_leaves_a_folder_half_written,
     test_kills_at_random_moments_of_scoring,
 )
+from tests.lib.test_disks import (  # noqa: F401
+    score_dump,
+    test_a_disk_error_in_a_folder,
+    test_a_disk_error_in_scoring,
+)
 
 
 @pytest.fixture(autouse=True)
 def at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_crashes, "STRIDE", 1)
+    monkeypatch.setattr(test_disks, "STRIDE", 1)
     monkeypatch.setattr(test_crashes, "RANDOM_KILLS", 100)

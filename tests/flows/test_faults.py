@@ -1,0 +1,194 @@
+"""The flows on machines that fail: damaged models, folders that cannot be written, what killed runs leave."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import keras
+import pyarrow.parquet as pq
+import pytest
+from filelock import FileLock
+
+from flows.score import score
+from tasks import locking, predict
+from tasks.inbox import find_dumps
+from tasks.lib import errors, files, registry, scoring
+from tasks.lib.config import ScoreConfig
+from tasks.lib.layout import Layout
+from tests.flows.conftest import SMALL, train_small
+
+
+@pytest.fixture
+def inbox(trained: Layout) -> Layout:
+    """The trained folder with six small dumps in its inbox."""
+    trained.inbox.mkdir()
+    for number in range(6):
+        rows = "".join(f"{number}-{row},some words of a film {row}\n" for row in range(50))
+        (trained.inbox / f"dump-{number}.csv").write_text(f"id,review\n{rows}bad\n")
+    return trained
+
+
+def score_tables(data: Layout) -> list[Path]:
+    return sorted(data.scores.glob("model=*/*.parquet"))
+
+
+def test_any_flipped_bit_of_a_bundle_that_is_scored_with(trained: Layout, model_id: str) -> None:
+    scoring.Model.open(trained.models, model_id)
+    chance = random.Random(2)
+    for path in sorted((trained.models / model_id).iterdir()):
+        whole = path.read_bytes()
+        for _ in range(25):
+            content = bytearray(whole)
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+            path.write_bytes(content)
+            with pytest.raises(errors.ModelError) as caught:
+                scoring.Model.open(trained.models, model_id)
+            assert "\n" not in str(caught.value)
+        for content in (b"", whole[: len(whole) // 2], whole + b"\0", bytes(len(whole))):
+            path.write_bytes(content)
+            with pytest.raises(errors.ModelError):
+                scoring.Model.open(trained.models, model_id)
+        path.unlink()
+        with pytest.raises(errors.ModelError):
+            scoring.Model.open(trained.models, model_id)
+        path.write_bytes(whole)
+    scoring.Model.open(trained.models, model_id)
+
+
+def seal_anew(data: Layout, model_id: str) -> None:
+    """Makes the manifest fit the files as they are: what a hand that knows how, or a bug, could do."""
+    folder = data.models / model_id
+    manifest = json.loads((folder / registry.MANIFEST).read_text())
+    manifest.pop("seal")
+    manifest["sha256"] = {name: files.sha256(folder / name) for name in manifest["sha256"]}
+    manifest["seal"] = files.digest(manifest)
+    (folder / registry.MANIFEST).write_bytes(files.json_bytes(manifest))
+
+
+def test_weights_that_are_no_numbers_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
+    path = inbox.models / model_id / registry.MODEL
+    network = keras.saving.load_model(path)
+    network.layers[-1].bias.assign([float("nan")])
+    network.save(path)
+    seal_anew(inbox, model_id)
+    with pytest.raises(errors.ModelError, match="not finite"):
+        score(data_dir=inbox.root)
+    assert not score_tables(inbox)
+
+
+def test_the_network_of_another_configuration_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
+    shape = SMALL["shards"].model_copy(update={"maxlen": 20})
+    train_small(inbox.root, shards=shape)
+    (other,) = set(registry.model_ids(inbox.models)) - {model_id}
+    shutil.copy(inbox.models / other / registry.MODEL, inbox.models / model_id / registry.MODEL)
+    seal_anew(inbox, model_id)
+    registry.promote(inbox.models, model_id)
+    with pytest.raises(errors.ModelError, match="but its manifest says 30"):
+        score(data_dir=inbox.root)
+    assert not score_tables(inbox)
+
+
+def test_a_word_index_of_another_corpus_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
+    path = inbox.models / model_id / registry.WORD_INDEX
+    ranks = json.loads(path.read_text())
+    words = list(ranks)
+    path.write_text(json.dumps(dict(zip(words, reversed(ranks.values()), strict=True))))
+    seal_anew(inbox, model_id)
+    with pytest.raises(errors.ModelError, match="another word index"):
+        score(data_dir=inbox.root)
+    assert not score_tables(inbox)
+
+
+@pytest.mark.parametrize("name", [".cache", ".locks", "raw", "shards", "work", "models"])
+def test_a_folder_of_training_that_cannot_be_written(prefect: None, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("in the way")
+    with pytest.raises(errors.PipelineError, match=f"{name}.*cannot be written") as caught:
+        train_small(tmp_path)
+    assert "\n" not in str(caught.value)
+    (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("name", ["scores", "quarantine", ".locks"])
+def test_a_folder_of_scoring_that_cannot_be_written(inbox: Layout, name: str) -> None:
+    files.remove(inbox.root / name)
+    (inbox.root / name).write_text("in the way")
+    with pytest.raises(errors.PipelineError, match=f"{name}.*cannot be written"):
+        score(data_dir=inbox.root)
+    (inbox.root / name).unlink()
+    score(data_dir=inbox.root)
+    assert len(score_tables(inbox)) == 6
+
+
+def test_what_killed_scorings_left_that_stays(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    (table, *_) = score_tables(inbox)
+    leftovers = [
+        *(files.partial(folder / table.name) for folder in (table.parent, inbox.quarantine)),
+        *(files.partial(folder / "0123456789abcdef.json") for folder in (inbox.names, inbox.reports)),
+    ]
+    for path in leftovers:
+        path.write_bytes(b"half")
+    (inbox.inbox / "one-more.csv").write_text("review\nfine\n")
+    score(data_dir=inbox.root)
+    assert [path for path in leftovers if path.exists()] == []
+
+
+def test_what_another_run_is_writing_that_is_swept(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    (table, *_) = score_tables(inbox)
+    partial = files.partial(table)
+    partial.write_bytes(b"half")
+    with locking.waiting(predict._lock(inbox, table.stem[-16:])):
+        predict.sweep(inbox)
+        assert partial.exists()
+    predict.sweep(inbox)
+    assert not partial.exists()
+
+
+def test_a_file_that_another_run_was_at_when_it_was_killed(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes last, is waited for, and is scored here if the other run did not come to its end."""
+    waited: list[bool] = []
+    original = locking.waiting
+
+    def killed_other(path: Path) -> Any:
+        if path.name.startswith("score-"):
+            waited.append(True)
+            held.release()
+        return original(path)
+
+    first = sorted(inbox.inbox.iterdir())[0]
+    held = FileLock(predict._lock(inbox, files.sha256(first)[:16]))
+    files.make_folder(inbox.locks)
+    held.acquire()
+    monkeypatch.setattr(locking, "waiting", killed_other)
+    score(data_dir=inbox.root)
+    assert waited == [True]
+    assert len(score_tables(inbox)) == 6
+
+
+def test_a_model_released_meanwhile_that_takes_half_of_the_files(
+    inbox: Layout, model_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of the table and the model in it have to be the same."""
+    original = registry.current_id
+    asked: list[str] = []
+
+    def changing(models: Path) -> str:
+        asked.append("")
+        return original(models) if len(asked) == 1 else "gru-000000000000"
+
+    monkeypatch.setattr(registry, "current_id", changing)
+    score(data_dir=inbox.root)
+    assert {path.parent.name for path in score_tables(inbox)} == {f"model={model_id}"}
+    assert all(set(pq.read_table(path)["model_id"].to_pylist()) == {model_id} for path in score_tables(inbox))
+
+
+def test_many_runs_that_note_names_at_once(inbox: Layout) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: find_dumps.fn([inbox.inbox], ScoreConfig(), inbox.root), range(40)))
+    assert len(list(inbox.names.iterdir())) == 6

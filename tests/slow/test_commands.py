@@ -1,0 +1,261 @@
+"""The command lines as people and schedulers run them: killed, stopped, several at once, cut off, filled up."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.lib import registry
+from tasks.lib.layout import Layout
+from tests import misbehaving
+from tests.slow.commands import SCORE, TRAIN, Command, run
+
+LONG_ROWS = 150_000
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A data folder in which a training ran that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    status, output = run([*TRAIN, "--data-dir", str(folder / "data")], folder / "home")
+    assert status == 0, output
+    return Layout(folder / "data")
+
+
+@pytest.fixture
+def data(undisturbed: Layout, tmp_path: Path) -> Layout:
+    """A copy of it with an empty inbox."""
+    shutil.copytree(undisturbed.root, tmp_path / "data")
+    (tmp_path / "data" / "inbox").mkdir()
+    return Layout(tmp_path / "data")
+
+
+def hidden(data: Layout) -> list[str]:
+    return [path.relative_to(data.root).as_posix() for path in data.root.rglob(".*.partial")]
+
+
+def check_one_line(output: str) -> str:
+    """The one line of cause with which a command has to end."""
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    return line
+
+
+@pytest.fixture(params=["term", "interrupt", "kill", "kill at a random moment"])
+def disturbance(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def disturb(command: Command, disturbance: str, text: str, chance: random.Random) -> None:
+    """Ends the command in the way that is named, and checks that it ended as it should."""
+    if disturbance == "kill at a random moment":
+        time.sleep(chance.uniform(0, 25))
+    else:
+        command.wait_for(text)
+    number = {"term": signal.SIGTERM, "interrupt": signal.SIGINT}.get(disturbance, signal.SIGKILL)
+    status, seconds = command.end(number, group=disturbance == "interrupt")
+    if number == signal.SIGKILL:
+        assert status in (0, -signal.SIGKILL), command.output
+    else:
+        assert status == 128 + number, command.output
+        assert seconds < 10
+        check_one_line(command.output)
+    assert command.left_behind() == []
+
+
+def test_a_training_that_is_disturbed_four_times_and_ends_otherwise(undisturbed: Layout, tmp_path: Path) -> None:
+    data = Layout(tmp_path / "data")
+    chance = random.Random(7)
+    moments = [("term", "epoch 2 of"), ("interrupt", "epoch 5 of"), ("kill", "epoch 7 of"), ("kill", "evaluate ")]
+    for how, text in moments:
+        command = Command([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
+        disturb(command, how, text, chance)
+    status, output = run([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
+    assert status == 0, output
+    assert registry.current_id(data.models) == registry.current_id(undisturbed.models)
+    model_id = registry.current_id(data.models)
+    for name in ("word_index.json", "loss.png", "evaluation.png"):
+        assert (data.models / model_id / name).read_bytes() == (undisturbed.models / model_id / name).read_bytes()
+    timeless = [
+        {name: value for name, value in registry.read_metrics(of.models, model_id).items() if name != "seconds"}
+        for of in (data, undisturbed)
+    ]
+    assert timeless[0] == timeless[1]
+    assert hidden(data) == []
+    assert len((data.models / registry.RELEASES).read_text().splitlines()) == 1
+
+
+def long_dump(data: Layout) -> Path:
+    """A dump that takes some seconds to score, with a bad row after every thousand good ones."""
+    words = random.Random(3).choices(["the", "film", "was", "good", "bad", "and", "long"], k=60)
+    rows = (
+        f"{row}" if row % 1000 == 999 else f"{row},{row} {' '.join(words[row % 7 : row % 50 + 9])}"
+        for row in range(LONG_ROWS)
+    )
+    path = data.inbox / "long.csv"
+    path.write_text("\n".join(["id,review", *rows, ""]))
+    return path
+
+
+def test_a_scoring_that_is_disturbed_and_loses_or_doubles_a_row(data: Layout, tmp_path: Path) -> None:
+    long_dump(data)
+    arguments = [*SCORE, "--data-dir", str(data.root)]
+    chance = random.Random(11)
+    for how in ("term", "interrupt", "kill", "kill at a random moment", "kill at a random moment"):
+        command = Command(arguments, tmp_path / "home")
+        if how in ("term", "interrupt", "kill"):
+            while not hidden(data) and command.process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(chance.uniform(0, 1))
+        disturb(command, how, "", chance)
+        if how in ("term", "interrupt"):
+            assert hidden(data) == []
+        for table in data.scores.glob("model=*/*.parquet"):  # it may have come to its end before the kill
+            assert pq.read_metadata(table).num_rows == LONG_ROWS - LONG_ROWS // 1000
+    status, output = run(arguments, tmp_path / "home")
+    assert status == 0, output
+    (table,) = data.scores.glob("model=*/*.parquet")
+    (quarantine,) = data.quarantine.glob("*.parquet")
+    ids = pq.read_table(table)["id"].to_pylist()
+    assert ids == [str(row) for row in range(LONG_ROWS) if row % 1000 != 999]
+    assert pq.read_metadata(quarantine).num_rows == LONG_ROWS // 1000
+    assert hidden(data) == []
+
+
+@pytest.mark.parametrize("runs", [2, 4])
+def test_runs_at_once_that_score_a_file_twice_or_not_at_all(data: Layout, tmp_path: Path, runs: int) -> None:
+    for number in range(12):
+        rows = "".join(f"{number}-{row},a film with {row} words\n" for row in range(2_000))
+        (data.inbox / f"dump-{number:02}.csv").write_text(f"id,review\n{rows}bad\n")
+    shutil.copy(data.inbox / "dump-00.csv", data.inbox / "the-same-again.csv")
+    commands = [Command([*SCORE, "--data-dir", str(data.root)], tmp_path / f"home-{number}") for number in range(runs)]
+    for command in commands:
+        status, _ = command.end()
+        assert status == 0, command.output
+    tables = list(data.scores.glob("model=*/*.parquet"))
+    assert len(tables) == len(list(data.quarantine.glob("*.parquet"))) == 12
+    assert Counter(pq.read_metadata(table).num_rows for table in tables) == {2_000: 12}
+    reports = [json.loads(path.read_text()) for path in data.reports.glob("*.json")]
+    by_status = Counter((entry["file"], entry["status"]) for report in reports for entry in report["files"])
+    assert {name: count for (name, status), count in by_status.items() if status == "scored"} == {
+        f"dump-{number:02}.csv": 1 for number in range(12)
+    }
+    names = [json.loads(path.read_text())["names"] for path in data.names.glob("*.json")]
+    assert len(names) == 12
+    assert ["dump-00.csv", "the-same-again.csv"] in names
+    assert hidden(data) == []
+
+
+def test_trainings_at_once_that_train_twice(undisturbed: Layout, tmp_path: Path) -> None:
+    data = Layout(tmp_path / "data")
+    commands = [Command([*TRAIN, "--data-dir", str(data.root)], tmp_path / f"home-{number}") for number in range(2)]
+    outputs = []
+    for command in commands:
+        status, _ = command.end()
+        assert status == 0, command.output
+        outputs.append(command.output)
+    assert sorted("waiting for it" in output for output in outputs) == [False, True]
+    assert sum(output.count("epoch 12 of 12") for output in outputs) == 1
+    assert registry.model_ids(data.models) == registry.model_ids(undisturbed.models)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[misbehaving.Server]:
+    with misbehaving.serving(b"x" * 100_000) as server:
+        yield server
+
+
+@pytest.mark.parametrize("network", ["none", "silent", "trickling-body", "html", "missing"])
+def test_a_training_without_a_network_that_hangs_or_rambles(
+    tmp_path: Path, server: misbehaving.Server, network: str
+) -> None:
+    closed = f"http://127.0.0.1:{misbehaving.closed_port()}/imdb.npz"
+    url = closed if network == "none" else server.url(network)
+    command = Command(["flows/train.py", "--archive", url, "--data-dir", str(tmp_path / "data")], tmp_path / "home")
+    started = time.monotonic()
+    status, _ = command.end()
+    assert time.monotonic() - started < 60
+    assert status == 1
+    line = check_one_line(command.output)
+    assert all(option in line for option in ("--archive", "--word-index", "--corpus sample"))
+    assert list((tmp_path / "data" / "raw").iterdir()) == []
+    assert command.left_behind() == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=450k", "none", str(folder)], check=False)
+    if done.returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_and_a_read_only_disk_that_end_in_a_traceback(small_disk: Path, tmp_path: Path) -> None:
+    arguments = [*TRAIN, "--data-dir", str(small_disk)]
+    for options, said in (("size=450k", "No space left on device"), ("ro", "Read-only file system")):
+        subprocess.run(["mount", "-o", f"remount,{options}", str(small_disk)], check=True)
+        started = time.monotonic()
+        status, output = run(arguments, tmp_path / "home")
+        assert status == 1
+        assert said in check_one_line(output)
+        assert time.monotonic() - started < 60
+        assert not list(small_disk.glob("models/*/manifest.json"))
+        assert hidden(Layout(small_disk)) == []
+    subprocess.run(["mount", "-o", "remount,rw,size=8m", str(small_disk)], check=True)
+    status, output = run(arguments, tmp_path / "home")
+    assert status == 0, output
+
+
+MARKER = "zyxwvmarker"
+
+
+def test_text_of_reviews_that_shows_where_it_must_not(data: Layout, tmp_path: Path) -> None:
+    text = f"I saw {MARKER} last night, and it was the best film of all"
+    quoted = f'"{text}"'
+    good = "".join(f"{row},{quoted},2024\n" for row in range(20))
+    files = {
+        "good.csv": f"id,review,year\n{good}",
+        "bad-rows.csv": f'id,review,year\n{good}7\n8,{quoted},x,y\n9,"{text}"more,z\n10,"{text} never closed\n{good}',
+        "undecodable.csv": f"id,review\n1,{quoted}\n2,{quoted}".encode() + b" \xff\xfe\n" + f"3,{quoted}\n".encode(),
+        "no-header.csv": f"1,{quoted}\n2,{quoted}\n",
+        "one-column.csv": f"{text}\n{text}\n",
+        "header-twice.csv": f"id,review,year\n{good}id,review,year\n{good}",
+        "other-column.csv": f"id,text\n1,{quoted}\n",
+        "nul.csv": f"id,review\n1,{text}\0\n2,\0\0\n",
+        "utf-16.csv": f"id,review\n1,{text}\n".encode("utf-16"),
+        "torn.csv.gz": gzip.compress(f"id,review,year\n{good * 50}".encode())[:-9],
+        "flipped.csv.gz": gzip.compress(f"id,review,year\n{good}".encode()).replace(b"\0", b"\1"),
+        "tabs.tsv": f"id\treview\n1\t{text}\n2\t{text}\t{text}\n",
+    }
+    for name, content in files.items():
+        (data.inbox / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    home = tmp_path / "home"
+    for arguments in ([], ["--rescore", "--keep", "year"], ["--rescore", "--csv"]):
+        status, output = run([*SCORE, *arguments, "--data-dir", str(data.root)], home, PREFECT_LOGGING_LEVEL="DEBUG")
+        assert status == 1
+        assert "no-header.csv" in output
+
+    tables = [*data.scores.glob("model=*/*.parquet"), *data.quarantine.glob("*.parquet")]
+    shown = [path for path in tables if any(MARKER in str(row) for row in pq.read_table(path).to_pylist())]
+    assert len(shown) > 8, "the marker should be where reviews belong"
+    allowed = {*tables, *data.inbox.rglob("*"), *data.csv.rglob("*")}
+    searched = [
+        path for folder in (data.root, home) for path in folder.rglob("*") if path.is_file() and path not in allowed
+    ]
+    assert any(path.suffix == ".db" for path in searched)
+    assert any(path.suffix == ".png" for path in searched)
+    assert [path for path in searched if MARKER.encode() in path.read_bytes()] == []
