@@ -189,9 +189,9 @@ def _file(entry: FileReport) -> dict[str, Any]:
         "rows": entry.rows,
         "scored": entry.scored,
         "quarantined": entry.rows_quarantined,
-        "reasons": ", ".join(f"{count} {reason}" for reason, count in sorted(entry.quarantined.items())),
         "positive": f"{entry.positive / entry.scored:.1%}" if entry.scored else "",
         "seconds": round(entry.seconds, 2),
         "reviews/s": round(entry.rows / entry.seconds) if entry.seconds else 0,
         "model": entry.model_id,
+        "reasons": ", ".join(f"{count} {reason}" for reason, count in sorted(entry.quarantined.items())),
     }

@@ -66,7 +66,7 @@ class FitConfig(StageConfig):
     patience: int = Field(
         3, ge=0, le=1000, description="Epochs without a better validation loss before training stops."
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the weights and of the shuffling.")
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of the weights and of the shuffling.")
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Where to compute; auto takes a GPU if there is one."
     )

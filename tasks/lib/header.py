@@ -42,8 +42,8 @@ class Header:
     lines: int
 
 
-def check_options(encoding: str, delimiter: str | None) -> None:
-    """Raises InputError for a delimiter or an encoding that dumps cannot have."""
+def check_options(encoding: str, delimiter: str | None) -> str:
+    """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""
     if delimiter is not None and delimiter not in DELIMITERS:
         raise InputError(f"--delimiter: expected a comma, a semicolon or a tab, found {delimiter!r}.")
     ascii_text = "".join(map(chr, range(128)))
@@ -57,6 +57,8 @@ def check_options(encoding: str, delimiter: str | None) -> None:
             f"--encoding: expected one that extends ASCII, such as utf-8 or cp1252, found {encoding!r}. "
             "Convert the file to UTF-8."
         )
+    # The mark is read with the header; this would take one off every line.
+    return codecs.lookup(encoding).name.removesuffix("-sig")
 
 
 def find(name: str, head: bytes, rule: Rule) -> Header:
@@ -139,7 +141,7 @@ def _refuse_foreign(name: str, head: bytes, encoding: str) -> None:
     known = foreign_format(head)
     if known:
         raise InputError(f"{name}: is {known}, expected delimited text.")
-    if head.startswith(codecs.BOM_UTF8) and codecs.lookup(encoding).name not in ("utf-8", "utf-8-sig"):
+    if head.startswith(codecs.BOM_UTF8) and encoding != "utf-8":
         raise InputError(f"{name}: starts with UTF-8's byte order mark, but --encoding says {encoding}. Leave it out.")
 
 

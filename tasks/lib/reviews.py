@@ -135,6 +135,7 @@ class Dump:
         self._lines = Lines(chain([body, ahead], pieces), found.lines + 1, cr=cr, limit=record_limit)
         self._block = Block()
         self._recent: list[list[str]] = []  # the last three good records, in brief
+        self._holding: Layout | None = None  # what `_known` says of them
         self._last_line = 0  # the first line of the last one
         self._after_short = False  # no good record since one with too few fields
         self._batch_lines = BATCH_LINES
@@ -246,6 +247,7 @@ class Dump:
             pass  # `_read_one` finds out what it is
         if starts:
             self._recent = [*self._recent, *map(_brief, rows[-min(len(starts), 3) :])][-3:]
+            self._holding = None
             self._last_line = lines.number + start + starts[-1]
         block.ordinals.extend(range(first, first + len(starts)))
         block.lines.extend(lines.number + start + line for line in starts)
@@ -309,6 +311,7 @@ class Dump:
             detail = f"field {self.review_index + 1}: expected a review, found {what}"
             return self._add_span(number, raw, lines, reason, detail)
         self._recent = [*self._recent, _brief(row)][-3:]
+        self._holding = None
         self._last_line = number
         self._after_short = False
         counts = self.counts
@@ -358,8 +361,10 @@ class Dump:
 
     def _known(self) -> Layout:
         """The layout, as far as the last good records show it to hold still."""
-        held = [self._layout.holds([value.encode(self._encoding) for value in row]) for row in self._recent]
-        return self._layout if sum(held) * 2 >= len(held) else self._layout.unlearnt()
+        if self._holding is None:
+            held = [self._layout.holds([value.encode(self._encoding) for value in row]) for row in self._recent]
+            self._holding = self._layout if sum(held) * 2 >= len(held) else self._layout.unlearnt()
+        return self._holding
 
     def _before(self) -> tuple[int, int] | None:
         """The last good record, by its line and by its number in the column that counts."""
@@ -405,7 +410,7 @@ def open_dump(
     `block_bytes` bytes make a block; a line or record of more than `record_limit` bytes is quarantined unread.
     Raises InputError for what cannot be read as a whole: no regular file, no text, no header, no such column.
     """
-    header.check_options(encoding, delimiter)
+    encoding = header.check_options(encoding, delimiter)
     path = Path(path)
     stream = compression.Stream(path, max_bytes=max_bytes, follow_symlinks=follow_symlinks)
     try:

@@ -49,8 +49,8 @@ def test_any_flipped_bit_of_a_bundle_that_is_scored_with(trained: Layout, model_
             with pytest.raises(errors.ModelError) as caught:
                 scoring.Model.open(trained.models, model_id)
             assert "\n" not in str(caught.value)
-        for content in (b"", whole[: len(whole) // 2], whole + b"\0", bytes(len(whole))):
-            path.write_bytes(content)
+        for spoilt in (b"", whole[: len(whole) // 2], whole + b"\0", bytes(len(whole))):
+            path.write_bytes(spoilt)
             with pytest.raises(errors.ModelError):
                 scoring.Model.open(trained.models, model_id)
         path.unlink()

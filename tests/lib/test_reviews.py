@@ -630,7 +630,8 @@ def test_stray_quotes_cost_no_quadratic_time(line: bytes, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-8-sig"])
 def test_byte_order_mark_is_no_part_of_the_first_name(encoding: str, tmp_path: Path) -> None:
-    dump = check(tmp_path, b"\xef\xbb\xbfid,review,label\n", rows(1, 3), encoding=encoding)
+    parts: list[Part] = [("\ufeff1,a,pos\n".encode(), ["\ufeff1", "a", "pos"]), *rows(2, 3)]
+    dump = check(tmp_path, b"\xef\xbb\xbfid,review,label\n", parts, encoding=encoding)
     assert dump.header == ("id", "review", "label")
 
 

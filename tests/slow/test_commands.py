@@ -227,7 +227,7 @@ def test_text_of_reviews_that_shows_where_it_must_not(data: Layout, tmp_path: Pa
     text = f"I saw {MARKER} last night, and it was the best film of all"
     quoted = f'"{text}"'
     good = "".join(f"{row},{quoted},2024\n" for row in range(20))
-    files = {
+    files: dict[str, str | bytes] = {
         "good.csv": f"id,review,year\n{good}",
         "bad-rows.csv": f'id,review,year\n{good}7\n8,{quoted},x,y\n9,"{text}"more,z\n10,"{text} never closed\n{good}',
         "undecodable.csv": f"id,review\n1,{quoted}\n2,{quoted}".encode() + b" \xff\xfe\n" + f"3,{quoted}\n".encode(),
