@@ -39,13 +39,12 @@ import numpy.typing as npt
 import threadpoolctl
 
 from tasks.lib import errors
+from tasks.lib.imdb import PADDING_ID, Ids
 
 Floats = npt.NDArray[np.float32]
-Ids = npt.NDArray[np.int32]
 Feed = Callable[[int, Floats], None]
 """Writes the projected input of one time step, [gate, row, unit], into an array."""
 
-PADDING_ID = 0
 ONE, TWO = np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB

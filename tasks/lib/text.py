@@ -23,11 +23,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Ids = npt.NDArray[np.int32]
+from tasks.lib.imdb import INDEX_FROM, PADDING_ID, START_ID, UNKNOWN_ID, Ids
+
 Positions = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
-PADDING_ID, START_ID, UNKNOWN_ID, FIRST_RANK_OFFSET = 0, 1, 2, 3
 SEPARATORS = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the apostrophe stays; the space is what they become
 NUL, NEVER = (
     b"\0",
@@ -173,7 +173,7 @@ class _Table:
 
 
 def _id(rank: int, num_words: int) -> int:
-    number = rank + FIRST_RANK_OFFSET
+    number = rank + INDEX_FROM
     return number if number < num_words else UNKNOWN_ID
 
 
