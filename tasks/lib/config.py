@@ -6,9 +6,9 @@ description here is what a user reads in all three places.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -56,6 +56,17 @@ class NetworkConfig(StageConfig):
     bidirectional: bool = Field(False, description="Read each review in both directions.")
     embedding_dim: int = Field(64, ge=1, le=4096, description="Numbers per word in the embedding.")
     units: int = Field(32, ge=1, le=4096, description="Units of each recurrent layer (per direction).")
+    activation: Literal["relu", "tanh"] | None = Field(
+        None,
+        description="Activation of the recurrent layers, relu or tanh; default: relu for simple_rnn, else tanh, which "
+        "cuDNN's fast path needs.",
+    )
+
+    @model_validator(mode="after")
+    def _name_the_activation(self) -> Self:
+        if self.activation is None:  # caches and manifests hold the one that is used
+            object.__setattr__(self, "activation", "relu" if self.cell == "simple_rnn" else "tanh")
+        return self
 
 
 class FitConfig(StageConfig):

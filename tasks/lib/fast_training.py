@@ -26,8 +26,8 @@ TensorFlow squares those one by one, before it adds up those of the same id, and
 differently.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -37,6 +37,21 @@ MOST_STEPS = 1000  # of all recurrent layers together; building the graph takes 
 
 Tensor = Any
 ops = tf.raw_ops  # the bare operations: nothing of ours is between the graph and its kernels
+
+
+class _Activation(NamedTuple):
+    """The activation, and its gradient from the output and the gradient of the output."""
+
+    apply: Callable[[Tensor], Tensor]
+    gradient: Callable[[Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS = {
+    keras.activations.relu: _Activation(
+        lambda x: ops.Relu(features=x), lambda y, dy: ops.ReluGrad(gradients=dy, features=y)
+    ),
+    keras.activations.tanh: _Activation(lambda x: ops.Tanh(x=x), lambda y, dy: ops.TanhGrad(y=y, dy=dy)),
+}
 
 
 def trainable(model: keras.Model) -> keras.Model:
@@ -100,7 +115,7 @@ def _is_plain(layer: keras.Layer) -> bool:
     """Whether this is a SimpleRNN as `_run` computes it."""
     return (
         isinstance(layer, keras.layers.SimpleRNN)
-        and layer.activation is keras.activations.tanh
+        and layer.activation in ACTIVATIONS
         and layer.use_bias
         and not (layer.dropout or layer.recurrent_dropout or layer.stateful or layer.activity_regularizer)
         and layer.compute_dtype == layer.variable_dtype
@@ -149,43 +164,37 @@ def _simple_rnn(layer: keras.Layer, x: Tensor) -> Tensor:
     """The outputs by time, [time, row, unit], if the layer returns sequences, else the last one."""
     cell = layer.cell
     weights = [tf.convert_to_tensor(weight) for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-    return (_all_outputs if layer.return_sequences else _last_output)(x, *weights)
+    return _outputs(ACTIVATIONS[layer.activation], layer.return_sequences)(x, *weights)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _all_outputs(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
-    chunks = _chunks(x)
-    outputs = _run_forwards(chunks, kernel, recurrent, bias)
+def _outputs(activation: _Activation, return_sequences: bool) -> Callable[..., Tensor]:
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def outputs_of(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
+        chunks = _chunks(x)
+        outputs = _run_forwards(activation, chunks, kernel, recurrent, bias)
 
-    def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
-        errors = _run_backwards(outputs, tf.unstack(upstream), recurrent)
-        return _gradients(chunks, outputs, errors, kernel)
+        def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
+            given = tf.unstack(upstream) if return_sequences else [None] * (len(outputs) - 1) + [upstream]
+            errors = _run_backwards(activation, outputs, given, recurrent)
+            return _gradients(chunks, outputs, errors, kernel)
 
-    return ops.Pack(values=outputs), gradient
+        return ops.Pack(values=outputs) if return_sequences else outputs[-1], gradient
 
-
-@tf.custom_gradient  # type: ignore[untyped-decorator]
-def _last_output(x: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Any]:
-    chunks = _chunks(x)
-    outputs = _run_forwards(chunks, kernel, recurrent, bias)
-
-    def gradient(upstream: Tensor) -> tuple[Tensor, ...]:
-        errors = _run_backwards(outputs, [None] * (len(outputs) - 1) + [upstream], recurrent)
-        return _gradients(chunks, outputs, errors, kernel)
-
-    return outputs[-1], gradient
+    return outputs_of
 
 
 def _chunks(x: Tensor) -> list[Tensor]:
     return [x[start : start + CHUNK] for start in range(0, x.shape[0], CHUNK)]
 
 
-def _run_forwards(chunks: Sequence[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor) -> list[Tensor]:
-    """tanh(x @ kernel + bias + the output before @ recurrent) of each step."""
+def _run_forwards(
+    activation: _Activation, chunks: Sequence[Tensor], kernel: Tensor, recurrent: Tensor, bias: Tensor
+) -> list[Tensor]:
+    """activation(x @ kernel + bias + the output before @ recurrent) of each step."""
     first, *others = [step for chunk in chunks for step in _project(chunk, kernel, bias)]
-    outputs = [ops.Tanh(x=first)]
+    outputs = [activation.apply(first)]
     for step in others:
-        outputs.append(ops.Tanh(x=ops.AddV2(x=step, y=ops.MatMul(a=outputs[-1], b=recurrent))))
+        outputs.append(activation.apply(ops.AddV2(x=step, y=ops.MatMul(a=outputs[-1], b=recurrent))))
     return outputs
 
 
@@ -195,13 +204,15 @@ def _project(chunk: Tensor, kernel: Tensor, bias: Tensor) -> list[Tensor]:
     return list(ops.Unpack(value=projected, num=chunk.shape[0]))
 
 
-def _run_backwards(outputs: Sequence[Tensor], upstream: Sequence[Tensor], recurrent: Tensor) -> list[Tensor]:
-    """The gradient of what goes into each tanh, from the gradients of the outputs (None for zero)."""
-    errors = [ops.TanhGrad(y=outputs[-1], dy=upstream[-1])]
+def _run_backwards(
+    activation: _Activation, outputs: Sequence[Tensor], upstream: Sequence[Tensor | None], recurrent: Tensor
+) -> list[Tensor]:
+    """The gradient of what goes into each activation, from the gradients of the outputs (None for zero)."""
+    errors = [activation.gradient(outputs[-1], upstream[-1])]
     for output, given in zip(outputs[-2::-1], upstream[-2::-1], strict=True):
         handed_back = ops.MatMul(a=errors[-1], b=recurrent, transpose_b=True)
         whole = handed_back if given is None else ops.AddV2(x=given, y=handed_back)
-        errors.append(ops.TanhGrad(y=output, dy=whole))
+        errors.append(activation.gradient(output, whole))
     return errors[::-1]
 
 

@@ -60,14 +60,16 @@ def build(network: NetworkConfig, num_words: int, maxlen: int) -> keras.Sequenti
         keras.layers.Embedding(num_words, network.embedding_dim),
     ]
     for number in range(network.layers):
-        cell = CELLS[network.cell](network.units, return_sequences=number < network.layers - 1)
+        cell = CELLS[network.cell](
+            network.units, activation=network.activation, return_sequences=number < network.layers - 1
+        )
         layers.append(keras.layers.Bidirectional(cell) if network.bidirectional else cell)
     return keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
 
 
 def uses_cudnn(network: NetworkConfig, device: str) -> bool:
     """Whether the recurrent layers run on cuDNN: LSTM and GRU do on a GPU, as Keras's own conditions have it."""
-    return device.startswith("gpu") and network.cell in ("lstm", "gru")
+    return device.startswith("gpu") and network.cell in ("lstm", "gru") and network.activation == "tanh"
 
 
 @dataclass

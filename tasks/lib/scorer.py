@@ -31,7 +31,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -45,7 +45,7 @@ Floats = npt.NDArray[np.float32]
 Feed = Callable[[int, Floats], None]
 """Writes the projected input of one time step, [gate, row, unit], into an array."""
 
-ONE, TWO = np.float32(1), np.float32(2)
+ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
 SMALLEST_BLOCK = 64  # rows
@@ -58,13 +58,22 @@ class Unsupported(errors.ModelError):
     """The network has a part that this module does not know."""
 
 
-class _Cell:
-    """The weights of one recurrent layer in one direction, scaled for `_logistic` and `_tanh`."""
+class _Activation(NamedTuple):
+    """`apply(z, out)` of z = `scale` times x; z is overwritten."""
 
-    scales: tuple[np.float32, ...]  # one for each gate, in Keras's order
+    scale: np.float32
+    apply: Callable[[Floats, Floats], None]
+
+
+class _Cell:
+    """The weights of one recurrent layer in one direction, scaled for `_logistic` and the activation."""
+
+    gates: tuple[np.float32 | None, ...]  # the scale of each gate, in Keras's order; None: that of the activation
     states = 1
 
-    def __init__(self, kernel: Floats, recurrent: Floats, bias: Floats) -> None:
+    def __init__(self, kernel: Floats, recurrent: Floats, bias: Floats, activation: _Activation) -> None:
+        self.activation = activation
+        self.scales = [activation.scale if gate is None else gate for gate in self.gates]
         self.units = recurrent.shape[0]
         self.kernel = self._by_gate(kernel)
         self.recurrent = self._by_gate(recurrent)
@@ -92,16 +101,16 @@ class _Cell:
 
 
 class _SimpleRNN(_Cell):
-    scales = (TANH,)
+    gates = (None,)
 
     def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
         np.matmul(state[0], self.recurrent, out=z)
         np.add(z, x, out=z)
-        _tanh(z[0], out=state[0])
+        self.activation.apply(z[0], state[0])
 
 
 class _LSTM(_Cell):
-    scales = (LOGISTIC, LOGISTIC, TANH, LOGISTIC)  # input, forget, candidate, output
+    gates = (LOGISTIC, LOGISTIC, None, LOGISTIC)  # input, forget, candidate, output
     states = 2
 
     def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
@@ -109,24 +118,24 @@ class _LSTM(_Cell):
         np.matmul(output, self.recurrent, out=z)
         np.add(z, x, out=z)
         _logistic(z[:2], out=z[:2])
-        _tanh(z[2], out=z[2])
+        self.activation.apply(z[2], z[2])
         _logistic(z[3], out=z[3])
         np.multiply(carry, z[1], out=carry)
         np.multiply(z[0], z[2], out=z[0])
         np.add(carry, z[0], out=carry)
-        np.multiply(carry, TANH, out=z[0])
-        _tanh(z[0], out=z[0])
+        np.multiply(carry, self.activation.scale, out=z[0])
+        self.activation.apply(z[0], z[0])
         np.multiply(z[0], z[3], out=output)
 
 
 class _GRU(_Cell):
     """The form that Keras and cuDNN use: the reset gate acts on the recurrent product and its own bias."""
 
-    scales = (LOGISTIC, LOGISTIC, TANH)  # update, reset, candidate
+    gates = (LOGISTIC, LOGISTIC, None)  # update, reset, candidate
 
-    def __init__(self, kernel: Floats, recurrent: Floats, bias: Floats) -> None:
+    def __init__(self, kernel: Floats, recurrent: Floats, bias: Floats, activation: _Activation) -> None:
         input_bias, recurrent_bias = bias.reshape(2, -1)
-        super().__init__(kernel, recurrent, input_bias)
+        super().__init__(kernel, recurrent, input_bias, activation)
         added = self._by_gate(recurrent_bias.reshape(1, -1))
         self.bias[:2] += added[:2]
         self.reset_bias = added[2]
@@ -140,7 +149,7 @@ class _GRU(_Cell):
         np.add(candidate, self.reset_bias, out=candidate)
         np.multiply(candidate, reset, out=candidate)
         np.add(candidate, x[2], out=candidate)
-        _tanh(candidate, out=candidate)
+        self.activation.apply(candidate, candidate)
         np.subtract(output, candidate, out=output)
         np.multiply(output, update, out=output)
         np.add(output, candidate, out=output)
@@ -315,13 +324,15 @@ def _read_cell(store: h5py.File, layer: dict[str, Any], path: str, go_backwards:
     kind = layer["class_name"]
     if kind not in CELLS:
         raise Unsupported(f"Expected one of {', '.join(CELLS)}, found {kind}.")
-    _require(layer, activation="tanh", use_bias=True, go_backwards=go_backwards, stateful=False)
+    _require(layer, use_bias=True, go_backwards=go_backwards, stateful=False)
+    if (activation := layer["config"].get("activation")) not in ACTIVATIONS:
+        raise Unsupported(f"Expected {kind} with activation {' or '.join(ACTIVATIONS)}, found {activation!r}.")
     if kind != "SimpleRNN":
         _require(layer, recurrent_activation="sigmoid")
     if kind == "GRU":
         _require(layer, reset_after=True)
     kernel, recurrent, bias = (_read(store, f"{path}/cell/vars/{number}") for number in range(3))
-    return CELLS[kind](kernel, recurrent, bias)
+    return CELLS[kind](kernel, recurrent, bias, ACTIVATIONS[activation])
 
 
 def _read_head(store: h5py.File, layer: dict[str, Any], path: str) -> tuple[Floats, Floats]:
@@ -398,6 +409,13 @@ def _tanh(z: Floats, out: Floats) -> None:
     np.add(z, ONE, out=z)
     np.divide(TWO, z, out=out)
     np.subtract(out, ONE, out=out)
+
+
+def _relu(z: Floats, out: Floats) -> None:
+    np.maximum(z, ZERO, out=out)
+
+
+ACTIVATIONS: Mapping[str, _Activation] = {"tanh": _Activation(TANH, _tanh), "relu": _Activation(ONE, _relu)}
 
 
 def _cores() -> int:

@@ -29,7 +29,7 @@ def network() -> Any:
         [
             keras.Input((MAXLEN,), dtype="int32"),
             keras.layers.Embedding(NUM_WORDS, 64),
-            keras.layers.SimpleRNN(32),
+            keras.layers.SimpleRNN(32, activation="relu"),
             keras.layers.Dense(1, activation="sigmoid"),
         ]
     )
