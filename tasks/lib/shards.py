@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,14 +41,16 @@ def write(folder: Path, data: dict[str, Split], config: ShardConfig) -> dict[str
     A shard has the columns `token_ids` (fixed-size list of int32, `maxlen` long) and `label` (uint8), row
     groups of 500 rows, and a checksum on every page.
     """
-    written: dict[str, str] = {}
-    for name, split in data.items():
-        count = -(-len(split) // SHARD_ROWS)
-        for number, rows in enumerate(np.array_split(np.arange(len(split)), count)):
-            path = folder / f"{name}-{number:05d}-of-{count:05d}.parquet"
-            part = split[rows[0] : rows[-1] + 1]
-            _write_shard(path, padded(part.ranks, config.num_words, config.maxlen), part.labels)
-            written[path.name] = files.sha256(path)
+    writing: dict[str, Future[str]] = {}
+    with ThreadPoolExecutor(1) as writer:  # a shard is written while the next one is padded
+        for name, split in data.items():
+            count = -(-len(split) // SHARD_ROWS)
+            for number, rows in enumerate(np.array_split(np.arange(len(split)), count)):
+                path = folder / f"{name}-{number:05d}-of-{count:05d}.parquet"
+                part = split[rows[0] : rows[-1] + 1]
+                ids = padded(part.ranks, config.num_words, config.maxlen)
+                writing[path.name] = writer.submit(_write_shard, path, ids, part.labels)
+    written = {name: done.result() for name, done in writing.items()}
     manifest = {
         "config": config.model_dump(),
         "rows": {name: len(split) for name, split in data.items()},
@@ -57,7 +60,8 @@ def write(folder: Path, data: dict[str, Split], config: ShardConfig) -> dict[str
     return written | {MANIFEST: files.sha256(folder / MANIFEST)}
 
 
-def _write_shard(path: Path, ids: Ids, labels: Labels) -> None:
+def _write_shard(path: Path, ids: Ids, labels: Labels) -> str:
+    """Writes one shard; returns the sha256 of its bytes."""
     token_ids = pa.FixedSizeListArray.from_arrays(pa.array(ids.reshape(-1)), ids.shape[1])
     pq.write_table(
         pa.table({"token_ids": token_ids, "label": pa.array(labels)}),
@@ -66,6 +70,7 @@ def _write_shard(path: Path, ids: Ids, labels: Labels) -> None:
         write_page_checksum=True,
         write_statistics=False,
     )
+    return files.sha256(path)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
