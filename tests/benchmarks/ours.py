@@ -32,6 +32,23 @@ def epoch(folder: Path, checkpoint: Path) -> float:
     return progress.history["seconds"][1]
 
 
+def losses(folder: Path) -> str:
+    """The training loss of one epoch from the same weights in the same order, by plain Keras and by ours."""
+    from tasks.lib import dataset, fast_training, model
+
+    model.choose_device("auto")
+    found = []
+    for quick in (False, True):
+        model.set_seed(1)
+        network = model.build(NetworkConfig(), ShardConfig().num_words, ShardConfig().maxlen)
+        if quick:
+            network = fast_training.trainable(network)
+        network.compile(optimizer="adam", loss="binary_crossentropy")
+        history = network.fit(dataset.batches(folder, "train", 128, shuffle_seed=0), verbose=0, shuffle=False)
+        found.append(history.history["loss"][0])
+    return " ".join(f"{loss:.6f}" for loss in found)
+
+
 def feed(folder: Path) -> float:
     """Reviews per second that the tf.data pipeline delivers, shuffled, in batches of 128."""
     from tasks.lib import dataset
