@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks import command_line, operation, ui
+from tasks import command_line, locking, operation, ui
 from tasks.inbox import find_dumps
 from tasks.lib import errors, files, inbox, quarantine, registry
 from tasks.lib.config import ScoreConfig
@@ -110,7 +110,8 @@ def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> list[
     if options.requeue:
         if paths:
             raise errors.InputError("--requeue scores what lies in quarantine: name no files beside it.")
-        return quarantine.exported(data.quarantine)
+        with locking.waiting(data.locks / locking.REQUEUE):
+            return quarantine.exported(data.quarantine)
     if paths:
         return paths
     files.make_folder(data.inbox)

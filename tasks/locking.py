@@ -15,6 +15,7 @@ from tasks.lib import files
 log = logging.getLogger(environment.LOGGER)
 
 RELEASE = "release.lock"  # held by whoever writes current.json and releases.jsonl
+REQUEUE = "requeue.lock"  # held by whoever writes dumps of what lies in quarantine
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from prefect.runtime import task_run
 from pydantic import BaseModel, ConfigDict
 
 from tasks import environment, locking, ui
-from tasks.lib import errors, files, quarantine, scoring, tables
+from tasks.lib import errors, files, scoring, tables
 from tasks.lib.config import ScoreConfig
 from tasks.lib.inbox import Dump
 from tasks.lib.layout import Layout
@@ -73,8 +73,6 @@ def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path, w
                 dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantined,
                 on_rows=on_rows,
             )  # fmt: skip
-        if config.requeue:
-            quarantine.supersede(table, quarantined)
         if config.csv:
             tables.export_csv(table, data.csv / table.parent.name / f"{table.stem}.csv")
     report = FileReport(
@@ -99,7 +97,9 @@ def sweep(data: Layout) -> None:
     """Removes what killed runs left half-written, but for what another run is writing now."""
 
     def unused(path: Path) -> bool:
-        found = re.search(r"-([0-9a-f]{16})[.-]", path.name)
+        if path.name.endswith(f"-requeued.csv{files.PARTIAL}"):
+            return locking.is_free(data.locks / locking.REQUEUE)
+        found = re.search(rf"-([0-9a-f]{{16}})\.\w+{files.PARTIAL}$", path.name)
         return found is not None and locking.is_free(_lock(data, found[1]))
 
     for folder in (data.scores, data.csv, data.quarantine):

@@ -11,21 +11,23 @@ import pyarrow.parquet as pq
 
 from tasks.lib import errors, files, tables
 
-REQUEUED = "-requeued"
-
 
 def exported(folder: Path) -> list[Path]:
     """The dumps of all quarantine tables in `folder`; each is made if it does not stand there yet.
 
     The dump of `<name>.parquet` is `<name>-requeued.csv` beside it, readable by its owner only. One that stands
-    already is kept as it is, since somebody may have repaired it.
+    already is kept as it is, since somebody may have repaired it. Runs have to take turns with this.
     """
-    originals = [path for path in sorted(folder.glob("[!.]*.parquet")) if REQUEUED not in path.stem]
-    return [_export(path) for path in originals]
+    return [_export(path) for path in sorted(folder.glob("[!.]*.parquet")) if not tables.REQUEUED.search(_name(path))]
+
+
+def _name(table: Path) -> str:
+    """The stem of a table without the digits of its dump's sha256."""
+    return table.stem.rpartition("-")[0]
 
 
 def _export(table: Path) -> Path:
-    dump = table.with_name(f"{table.stem}{REQUEUED}.csv")
+    dump = table.with_name(f"{table.stem}-requeued.csv")
     if not dump.exists():
         files.write(dump, _content(table), mode=0o600)
     return dump
@@ -47,16 +49,13 @@ def _content(table: Path) -> bytes:
     return header.getvalue().encode() + b"".join(row["raw"].rstrip(b"\r\n") + b"\n" for row in rows)
 
 
-def supersede(table: Path, quarantine: Path) -> list[Path]:
-    """Removes the tables of earlier tries at the same repaired dump; returns them.
+def superseded(table: Path, quarantine: Path) -> list[Path]:
+    """The tables of earlier tries at the same repaired dump, score tables first; they hold the rows of `table` too.
 
-    They hold rows that stand in `table` again: the first digits of the sha256 are all that tells them apart.
+    None for any other dump. The first digits of the sha256 are all that tells the tries apart.
     """
-    stem = table.stem[: -len("-0123456789abcdef")]
-    removed = []
-    for newest in (table, quarantine):
-        older = [path for path in newest.parent.glob(f"{stem}-????????????????.parquet") if path.name != newest.name]
-        removed += older
-    for path in removed:
-        files.remove(path)
-    return removed
+    name = _name(table)
+    if not tables.REQUEUED.search(name):
+        return []
+    tries = [path for newest in (table, quarantine) for path in newest.parent.glob(f"{name}-*.parquet")]
+    return sorted(path for path in tries if _name(path) == name and path.name != table.name)

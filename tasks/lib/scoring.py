@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lib import errors, registry, reviews, tables
+from tasks.lib import errors, quarantine, registry, reviews, tables
 from tasks.lib.config import ScoreConfig
 from tasks.lib.imdb import read_word_index
 from tasks.lib.reviews import Block
@@ -102,15 +102,15 @@ def score(
     model: Model,
     config: ScoreConfig,
     table: Path,
-    quarantine: Path,
+    quarantined: Path,
     *,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> Scored:
     """Scores the dump at `path`, whose bytes have `sha256`, and publishes its tables.
 
-    `on_rows` is told the number of rows of each block as it is written. Raises `InputError` if the dump cannot
-    be read as a whole or changed meanwhile, `OutputError` if the tables cannot be written; then nothing is
-    published.
+    With `config.requeue`, they take the place of those of earlier tries at the same repaired dump. `on_rows` is
+    told the number of rows of each block as it is written. Raises `InputError` if the dump cannot be read as a
+    whole or changed meanwhile, `OutputError` if the tables cannot be written; then nothing is published.
     """
     threshold = model.threshold if config.threshold is None else config.threshold
     before = _standing(path)
@@ -127,7 +127,7 @@ def score(
         )
         carried = tables.carried_columns(dump.header, config.keep, name)
         histogram = np.zeros(HISTOGRAM_BINS, np.int64)
-        with tables.Tables(table, quarantine, origin, carried) as out:
+        with tables.Tables(table, quarantined, origin, carried) as out:
             for block, probabilities, known_tokens in _ahead(dump, model, dump.review_index):
                 out.add(block, probabilities, known_tokens)
                 histogram += np.histogram(probabilities, HISTOGRAM_BINS, (0, 1))[0]
@@ -136,7 +136,7 @@ def score(
                 raise errors.InputError(
                     f"{name}: changed while it was read. Nothing was published; the next run takes it up as it is."
                 )
-            out.publish(dump.counts)
+            out.publish(dump.counts, quarantine.superseded(table, quarantined) if config.requeue else [])
     return Scored(
         rows=dump.counts.rows,
         scored=out.scored,

@@ -46,13 +46,18 @@ QUARANTINE_SCHEMA = pa.schema(
     }
 )
 DUMP_SUFFIXES = re.compile(r"\.(csv|tsv)(\.(gz|zst|bz2))?$", re.IGNORECASE)
+STEM_BYTES = 120  # a file name has room for 255 bytes, and hidden, requeued and report names are longer
+REQUEUED = re.compile(r"-[0-9a-f]{16}-requeued$")  # how the stem of a repaired dump ends: whose rows it holds
 
 
 def table_name(source_file: str, input_sha256: str) -> str:
     """The name of the tables of a dump: its stem, and the first 16 digits of the sha256 of its bytes."""
     stem = re.sub(r"[^\w .()+,@-]", "_", DUMP_SUFFIXES.sub("", source_file))
-    stem = stem.lstrip("._ ")[:100] or "dump"  # readers of a folder of tables skip names that begin with . or _
-    return f"{stem}-{input_sha256[:16]}.parquet"
+    requeued = REQUEUED.search(stem)
+    end = requeued[0] if requeued else ""
+    stem = stem.removesuffix(end).lstrip("._ ")  # readers of a folder of tables skip names that begin with . or _
+    stem = stem.encode()[:STEM_BYTES].decode(errors="ignore") or "dump"
+    return f"{stem}{end}-{input_sha256[:16]}.parquet"
 
 
 def table_path(scores: Path, model_id: str, name: str) -> Path:
@@ -183,8 +188,8 @@ class Tables:
         self._quarantine_writer.write_table(pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA))
         self.reasons.update(span.reason for span in spans)
 
-    def publish(self, counts: Counts) -> None:
-        """Checks that every row that was read is in one of the tables, and puts both in place.
+    def publish(self, counts: Counts, superseded: Sequence[Path] = ()) -> None:
+        """Checks that every row that was read is in one of the tables, and puts both in place of `superseded`.
 
         Raises `OutputError` if it does not add up or cannot be written; then nothing is published.
         """
@@ -216,9 +221,11 @@ class Tables:
                     writer.add_key_value_metadata({name: str(value) for name, value in footer.items()})
                     writer.close()
                     files.sync(files.partial(final))
-            # A table of an earlier scoring must not stand beside the quarantine of this one, were it killed now.
-            files.remove(self.table)
-            files.sync(self.table.parent)
+            # Were it killed now, a table of an earlier scoring must not stand beside the quarantine of this one, nor
+            # rows of it twice: without a table, the next run scores the dump again.
+            for older in (*superseded, self.table):
+                files.remove(older)
+                files.sync(older.parent)
             if self._quarantine_writer is None:
                 files.remove(self.quarantine)
             else:

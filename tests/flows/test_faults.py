@@ -138,15 +138,25 @@ def test_what_killed_scorings_left_that_stays(inbox: Layout) -> None:
     assert [path for path in leftovers if path.exists()] == []
 
 
-def test_what_another_run_is_writing_that_is_swept(inbox: Layout) -> None:
-    score(data_dir=inbox.root)
-    (table, *_) = score_tables(inbox)
-    partial = files.partial(table)
+@pytest.mark.parametrize(
+    ("name", "lock"),
+    [
+        ("scores/model=m/d-aaaaaaaaaaaaaaaa.parquet", "score-aaaaaaaaaaaaaaaa.lock"),
+        ("scores/model=m/d-aaaaaaaaaaaaaaaa-requeued-bbbbbbbbbbbbbbbb.parquet", "score-bbbbbbbbbbbbbbbb.lock"),
+        ("scores/_csv/model=m/d-0123456789abcdef-x-aaaaaaaaaaaaaaaa.csv", "score-aaaaaaaaaaaaaaaa.lock"),
+        ("quarantine/d-aaaaaaaaaaaaaaaa.parquet", "score-aaaaaaaaaaaaaaaa.lock"),
+        ("quarantine/d-aaaaaaaaaaaaaaaa-requeued.csv", "requeue.lock"),
+    ],
+)
+def test_what_another_run_is_writing_that_is_swept(tmp_path: Path, name: str, lock: str) -> None:
+    data = Layout(tmp_path)
+    partial = files.partial(tmp_path / name)
+    partial.parent.mkdir(parents=True)
     partial.write_bytes(b"half")
-    with locking.waiting(predict._lock(inbox, table.stem[-16:])):
-        predict.sweep(inbox)
+    with locking.waiting(data.locks / lock):
+        predict.sweep(data)
         assert partial.exists()
-    predict.sweep(inbox)
+    predict.sweep(data)
     assert not partial.exists()
 
 

@@ -137,6 +137,30 @@ def test_a_kill_in_scoring_anew_that_parts_a_table_from_its_quarantine(tmp_path:
         assert contents(folder) in (before, after), f"kill {number}"
 
 
+def requeue(folder: Path) -> None:
+    score(folder / f"d-{'0' * 16}-requeued.csv", folder, ScoreConfig(requeue=True))
+
+
+def test_a_kill_in_requeueing_that_leaves_rows_twice(tmp_path: Path) -> None:
+    """The repaired dump was scored before, then mended again: its new tables take the place of the old ones."""
+
+    def prepare(folder: Path) -> None:
+        for rows in (20, 30):
+            dump(folder / f"d-{'0' * 16}-requeued.csv", rows=rows, bad=2)
+            if rows == 20:
+                requeue(folder)
+
+    (tmp_path / "undisturbed").mkdir()
+    prepare(tmp_path / "undisturbed")
+    requeue(tmp_path / "undisturbed")
+    expected = visible(tmp_path / "undisturbed")
+    assert len(expected) == 3  # the repaired dump and its two tables
+    for number, folder in killed_everywhere(tmp_path, requeue, prepare=prepare):
+        assert len(list(folder.glob("scores/*/[!.]*"))) <= 1, f"kill {number}: rows stand twice"
+        requeue(folder)
+        assert visible(folder) == expected, f"kill {number}"
+
+
 def write_shards(folder: Path) -> None:
     ranks = np.empty(40, object)
     ranks[:] = [[number % 9 + 1] * (number % 5) for number in range(40)]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.lib import errors, quarantine, tables
+from tasks.lib import errors, files, quarantine, tables
 from tests.lib.test_tables import SHA, score
 
 
@@ -37,7 +37,7 @@ def test_a_repaired_dump_that_is_written_over(damaged: Path) -> None:
 
 
 def test_the_quarantine_of_a_repaired_dump_that_is_requeued_again(damaged: Path) -> None:
-    (damaged / f"t-requeued-{SHA[:16]}.parquet").write_bytes((damaged / "t.parquet").read_bytes())
+    (damaged / f"t-{SHA[:16]}-requeued-{SHA[:16]}.parquet").write_bytes((damaged / "t.parquet").read_bytes())
     assert len(quarantine.exported(damaged)) == 1
 
 
@@ -52,11 +52,26 @@ def test_a_capped_record_that_is_taken_for_whole(damaged: Path) -> None:
 
 def test_rows_of_an_earlier_try_that_stand_twice(tmp_path: Path) -> None:
     names = [f"d-{SHA[:16]}-requeued-{digit * 16}.parquet" for digit in "ab"]
-    other = f"e-{SHA[:16]}-requeued-{'a' * 16}.parquet"
-    for name in (*names, other):
+    for name in (*names, f"e-{SHA[:16]}-requeued-{'a' * 16}.parquet", f"d-{SHA[:16]}.parquet"):
         (tmp_path / name).touch()
-    quarantine.supersede(tmp_path / names[1], tmp_path / "quarantine" / names[1])
-    assert sorted(path.name for path in tmp_path.iterdir()) == [names[1], other]
+    older = quarantine.superseded(tmp_path / names[1], tmp_path / "quarantine" / names[1])
+    assert older == [tmp_path / names[0]]
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{CJK UNIFIED IDEOGRAPH-597D}"])
+def test_a_repaired_dump_with_a_long_name_that_takes_the_place_of_its_original(tmp_path: Path, letter: str) -> None:
+    original = tmp_path / tables.table_name(letter * (240 // len(letter.encode())) + ".csv", SHA)
+    repaired = tmp_path / tables.table_name(f"{original.stem}-requeued.csv", "ab" * 32)
+    for path in (original, repaired, files.partial(repaired)):
+        path.touch()
+    assert quarantine.superseded(repaired, repaired) == []
+    again = tmp_path / tables.table_name(f"{original.stem}-requeued.csv", "cd" * 32)
+    assert quarantine.superseded(again, tmp_path / "quarantine" / again.name) == [repaired]
+
+
+def test_a_dump_that_people_call_requeued_and_that_cannot_be_requeued(damaged: Path) -> None:
+    (damaged / "t.parquet").replace(damaged / f"my-requeued-{SHA[:16]}.parquet")
+    assert [path.name for path in quarantine.exported(damaged)] == [f"my-requeued-{SHA[:16]}-requeued.csv"]
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
