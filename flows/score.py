@@ -25,7 +25,7 @@ from tasks.inbox import find_dumps
 from tasks.lib import errors, files, inbox, quarantine, registry
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import CLONE, Layout
-from tasks.predict import FileReport, open_model, score_dump, sweep
+from tasks.predict import FileReport, export_dump, open_model, score_dump, sweep
 from tasks.report import write_report
 
 log = logging.getLogger(environment.LOGGER)
@@ -51,7 +51,10 @@ def score(
     options: ScoreConfig = ScoreConfig(),
     data_dir: Path = Path("data"),
 ) -> None:
-    """New dumps -> a score table and a quarantine table for each -> report. Fails at the end if a file failed."""
+    """New dumps -> a score table and a quarantine table for each -> report. Fails at the end if a file failed.
+
+    With `csv`, every dump that has its table gets its export, those scored before included.
+    """
     data = Layout((CLONE / data_dir).resolve())
     open_model.cache_clear()
     model_id = which_model(data, options)
@@ -72,6 +75,8 @@ def score(
         reports.append(score_one(dump, model_id, options, data.root, wait=True) if busy else report)
     if new:
         progress.show(100)
+    if options.csv:
+        reports += export_others(dumps, model_id, data.root)
     if not reports:
         log.info("Nothing to do.")
         return
@@ -89,6 +94,18 @@ def score_one(
     state = score_dump(dump, model_id, options, data_dir, wait, return_state=True)
     result = state.result(raise_on_failure=False)
     return result if isinstance(result, FileReport) else failed(dump, model_id, str(result))
+
+
+def export_others(dumps: list[inbox.Dump], model_id: str, data_dir: Path) -> list[FileReport]:
+    """The reports of the dumps that were scored before and lacked their CSV, one that fails included."""
+    scored = [(dump, dump.table) for dump in dumps if dump.status == "scored" and dump.table]
+    states = [(dump, export_dump(dump, table, data_dir, return_state=True)) for dump, table in scored]
+    results = [(dump, state.result(raise_on_failure=False)) for dump, state in states]
+    return [
+        result if isinstance(result, FileReport) else failed(dump, model_id, str(result))
+        for dump, result in results
+        if result is not None
+    ]
 
 
 def failed(dump: inbox.Dump, model_id: str, reason: str) -> FileReport:
@@ -141,6 +158,8 @@ def summarize(reports: list[FileReport], report: Path) -> None:
         if entry.table:
             share = entry.positive / entry.scored if entry.scored else 0.0
             log.info("  %s: %.1f%% positive -> %s", entry.file, 100 * share, entry.table)
+        if entry.csv:
+            log.info("  %s: exported -> %s", entry.file, entry.csv)
     log.info("Report: %s, histogram: %s", report, report.with_suffix(".png").name)
 
 

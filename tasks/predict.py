@@ -26,7 +26,7 @@ log = logging.getLogger(environment.LOGGER)
 
 
 class FileReport(BaseModel):
-    """What became of one dump. `status` is scored, "busy" if another run is or was at it, or failed."""
+    """What became of one dump. `status` is scored, exported, "busy" if another run is or was at it, or failed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,6 +36,7 @@ class FileReport(BaseModel):
     reason: str = ""
     table: str = ""
     quarantine: str = ""
+    csv: str = ""
     sha256: str = ""
     rows: int = 0
     scored: int = 0
@@ -65,22 +66,25 @@ def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path, w
     started = time.perf_counter()
     lock = _lock(data, dump.sha256[:16])
     with locking.waiting(lock) if wait else locking.if_free(lock) as free:
-        if not free or (not config.rescore and tables.find(data.scores, model_id, dump.sha256)):
+        other = None if config.rescore or not free else tables.find(data.scores, model_id, dump.sha256)
+        if other or not free:
             log.info("%s: another run %s it", dump.name, "has scored" if free else "is scoring")
+            if other and config.csv:
+                _export(dump.name, data, other)
             return FileReport(file=dump.name, status="busy", model_id=model_id, sha256=dump.sha256)
         with _no_text_in_errors(dump.name), _progress(dump.name) as on_rows:
             scored = scoring.score(
                 dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantined,
                 on_rows=on_rows,
             )  # fmt: skip
-        if config.csv:
-            tables.export_csv(table, data.csv / table.parent.name / f"{table.stem}.csv")
+        exported = _export(dump.name, data, table) if config.csv else ""
     report = FileReport(
         file=dump.name,
         status="scored",
         model_id=model_id,
         table=data.relative(table),
         quarantine=data.relative(quarantined) if scored.quarantined else "",
+        csv=exported,
         sha256=dump.sha256,
         seconds=round(time.perf_counter() - started, 3),
         **vars(scored),
@@ -91,6 +95,27 @@ def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path, w
         f"{report.rows / max(report.seconds, 1e-3):,.0f}",
     )  # fmt: skip
     return report
+
+
+@task(name="export", task_run_name=lambda: f"export {task_run.parameters['dump'].name}", persist_result=False)
+def export_dump(dump: Dump, table: Path, data_dir: Path) -> FileReport | None:
+    """Writes the table that a dump has as CSV; None if that stands already."""
+    data = Layout(data_dir)
+    with locking.waiting(_lock(data, dump.sha256[:16])):
+        exported = _export(dump.name, data, table)
+    model_id = table.parent.name.removeprefix("model=")
+    report = FileReport(file=dump.name, status="exported", model_id=model_id, csv=exported, sha256=dump.sha256)
+    return report if exported else None
+
+
+def _export(name: str, data: Layout, table: Path) -> str:
+    """Exports a table whose dump is locked, unless it has been; returns the path of the CSV, or ""."""
+    path = data.csv / table.parent.name / f"{table.stem}.csv"
+    with _no_text_in_errors(name):
+        if tables.is_exported(table, path):
+            return ""
+        tables.export_csv(table, path)
+    return data.relative(path)
 
 
 def sweep(data: Layout) -> None:

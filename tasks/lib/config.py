@@ -115,4 +115,7 @@ class ScoreConfig(StageConfig):
     requeue: bool = Field(
         False, description="Score what lies in quarantine, from the repaired `-requeued.csv` files there."
     )
-    csv: bool = Field(False, description="Write each new table as CSV too, fit to be opened in a spreadsheet.")
+    csv: bool = Field(
+        False,
+        description="Write the table of each dump, new or not, as CSV too; fit for spreadsheets.",
+    )

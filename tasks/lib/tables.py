@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -250,14 +250,30 @@ FORMULA = r"^[=+\-@\t\r]"
 def export_csv(table: Path, path: Path) -> None:
     """Writes a score table as CSV; cells that a spreadsheet would take for a formula get an apostrophe in front.
 
-    Only there: the Parquet table keeps every cell to the letter. Memory does not grow with the table.
+    Only there: the Parquet table keeps every cell to the letter. Memory does not grow with the table. Raises
+    `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
     """
-    with files.new_file(path) as temporary, pq.ParquetFile(table, page_checksum_verification=True) as file:
-        schema = file.schema_arrow.remove_metadata()
-        with pa.csv.CSVWriter(temporary, schema) as writer:
-            for batch in file.iter_batches():
-                columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
-                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+    batches = _batches(table)
+    schema = next(batches).schema
+    with files.new_file(path) as temporary, pa.csv.CSVWriter(temporary, schema) as writer:
+        for batch in batches:
+            columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def is_exported(table: Path, path: Path) -> bool:
+    """Whether `path` is an export of this table: it was written after it, and may have been edited since."""
+    return path.exists() and path.stat().st_mtime_ns > table.stat().st_mtime_ns
+
+
+def _batches(table: Path) -> Iterator[pa.RecordBatch]:
+    """An empty batch, for its schema, and those of the table. Raises `InputError`."""
+    try:
+        with pq.ParquetFile(table, page_checksum_verification=True) as file:
+            yield pa.RecordBatch.from_pylist([], file.schema_arrow.remove_metadata())
+            yield from file.iter_batches()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise errors.InputError(f"{table}: missing or damaged. Score its dump again with --rescore.") from error
 
 
 def _harmless(column: pa.Array) -> pa.Array:

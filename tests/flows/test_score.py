@@ -185,7 +185,44 @@ def test_a_repaired_quarantine_that_is_not_scored_once(inbox: Layout) -> None:
 
 def test_an_export_that_is_asked_for_and_missing(inbox: Layout) -> None:
     score(options=ScoreConfig(csv=True), data_dir=inbox.root)
-    assert {path.stem for path in inbox.csv.glob("*/*.csv")} == {
-        path.stem for path in inbox.scores.glob("model=*/*.parquet")
-    }
+    assert exported(inbox) == {path.stem for path in inbox.scores.glob("model=*/*.parquet")}
     pd.read_parquet(inbox.scores)
+
+
+def exported(data: Layout) -> set[str]:
+    return {path.stem for path in data.csv.glob("model=*/*.csv")}
+
+
+def test_an_export_of_what_was_scored_before_that_is_missing_or_scores_again(inbox: Layout) -> None:
+    """As after a kill between a table and its export."""
+    score(data_dir=inbox.root)
+    before = {path: path.stat().st_mtime_ns for path in inbox.scores.glob("model=*/*.parquet")}
+    score(paths=[inbox.inbox / "reviews-columns.csv"], options=ScoreConfig(csv=True), data_dir=inbox.root)
+    assert exported(inbox) == {only_table(inbox, "reviews-columns").stem}
+    score(options=ScoreConfig(csv=True), data_dir=inbox.root)
+    assert exported(inbox) == {path.stem for path in before}
+    assert {path: path.stat().st_mtime_ns for path in inbox.scores.glob("model=*/*.parquet")} == before
+
+
+def test_an_export_that_is_older_than_its_table(inbox: Layout) -> None:
+    """As after a kill in scoring anew. One that a person has edited since is left alone."""
+    paths = [inbox.inbox / "reviews-columns.csv"]
+    score(paths=paths, options=ScoreConfig(csv=True, threshold=0.0), data_dir=inbox.root)
+    score(paths=paths, options=ScoreConfig(rescore=True, threshold=1.0), data_dir=inbox.root)
+    (export,) = inbox.csv.glob("model=*/*.csv")
+    for expected in ("negative", "edited"):
+        score(paths=paths, options=ScoreConfig(csv=True), data_dir=inbox.root)
+        assert set(pd.read_csv(export)["predicted_label"]) == {expected}
+        export.write_text("predicted_label\nedited\n")
+
+
+def test_an_export_that_fails_and_stops_the_others_or_goes_unsaid(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    table = only_table(inbox, "reviews-columns")
+    content = bytearray(table.read_bytes())
+    content[200] ^= 1
+    table.write_bytes(content)
+    with pytest.raises(errors.PipelineError, match=r"1 of 3 files failed:\n.*reviews-columns.*damaged.*--rescore"):
+        score(options=ScoreConfig(csv=True), data_dir=inbox.root)
+    assert len(exported(inbox)) == 2
+    assert "reviews-columns" not in str(exported(inbox))
