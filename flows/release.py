@@ -56,11 +56,14 @@ def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFA
 
 
 @app.command
-def rollback(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
-    """Make the model current that was so before this one."""
+def rollback(rejected: str | None = None, /, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
+    """Make the model current that was so before this one.
+
+    With the id of the model to get rid of, a second time changes nothing.
+    """
     data = Layout(data_dir.resolve())
     with locking.waiting(data.locks / locking.RELEASE):
-        current = registry.roll_back(data.models)
+        current = registry.roll_back(data.models, rejected)
     log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
 
 

@@ -1,7 +1,8 @@
 """Model bundles, and which of them is the current one.
 
 A bundle is a folder `<model_id>/` that holds all that scoring needs. `current.json` names the model that
-scoring uses, and `releases.jsonl` has one line for each verdict ever given.
+scoring uses, and `releases.jsonl` has one line for each verdict ever given. The former is written first: a release
+that the latter does not have is one whose command was killed, and the next command writes it down.
 """
 
 from __future__ import annotations
@@ -138,11 +139,16 @@ def current_id(models: Path) -> str:
 
 def current_or_none(models: Path) -> str | None:
     """The id of the current model, or None if there is none or `current.json` is damaged."""
+    current = _readable(models)
+    return current.model_id if current else None
+
+
+def _readable(models: Path) -> Current | None:
+    """The current release, or None if there is none or `current.json` is damaged: a new release mends that."""
     try:
-        current = read_current(models)
+        return read_current(models)
     except errors.ModelError:
         return None
-    return current.model_id if current else None
 
 
 def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
@@ -183,9 +189,9 @@ def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdi
     Raises `ModelError` if the candidate is damaged.
     """
     read_bundle(models, candidate)
+    _catch_up(models)
     current = read_current(models)
     if current is not None and current.model_id == candidate:
-        _note(models, current.model_id, current.verdict, current.reason, current.released_at)  # if a kill kept it out
         return current.verdict, current.reason
     verdict, reason = judge(models, candidate, force=force)
     if verdict == "held":
@@ -196,14 +202,33 @@ def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdi
 
 
 def promote(models: Path, wanted: str) -> Current:
-    """Makes a model current whatever its accuracy, as a person decided. Raises `ModelError` if it is damaged."""
+    """Makes a model current whatever its accuracy, as a person decided; nothing changes if it is so already.
+
+    Raises `ModelError` if it is damaged.
+    """
     read_bundle(models, wanted)
+    _catch_up(models)
+    current = _readable(models)
+    if current and current.model_id == wanted:
+        return current
     return _make_current(models, wanted, "forced", "promoted by hand")
 
 
-def roll_back(models: Path) -> Current:
-    """Makes the model current that was so before. Raises `ModelError` if there is none or it is damaged."""
+def roll_back(models: Path, rejected: str | None = None) -> Current:
+    """Makes the model current that was so before.
+
+    A killed command that did so without coming to its note is brought to its end instead. Nothing changes either
+    if `rejected`, the model to get rid of, was rolled back before. Raises `ModelError` if there is no earlier model
+    or it is damaged, or if `rejected` is not current.
+    """
+    pending = _catch_up(models)
+    if pending and pending.verdict == "rolled back":
+        return pending
     current = read_current(models)
+    if current and rejected not in (None, current.model_id):
+        if rejected in current.rolled_back:
+            return current
+        raise errors.ModelError(f"{models / CURRENT}: {rejected} is not the current model, {current.model_id} is.")
     if current is None or not current.earlier:
         raise errors.ModelError(f"{models / CURRENT}: there is no earlier model to roll back to.")
     wanted = current.earlier[-1]
@@ -216,10 +241,7 @@ def roll_back(models: Path) -> Current:
 
 
 def _make_current(models: Path, wanted: str, verdict: Verdict, reason: str) -> Current:
-    try:
-        old = read_current(models)
-    except errors.ModelError:
-        old = None  # a damaged current.json is what a new release mends
+    old = _readable(models)
     if old is None:
         return _write_current(models, Current(wanted, verdict, reason, _now()))
     earlier = [*old.earlier, old.model_id] if old.model_id != wanted else old.earlier
@@ -227,22 +249,36 @@ def _make_current(models: Path, wanted: str, verdict: Verdict, reason: str) -> C
     return _write_current(models, Current(wanted, verdict, reason, _now(), earlier, rolled_back))
 
 
+def _catch_up(models: Path) -> Current | None:
+    """The release whose command was killed before it wrote it down, which is done now; None if there is none such."""
+    current = _readable(models)
+    return current if current and _note_release(models, current) else None
+
+
 def _write_current(models: Path, current: Current) -> Current:
     files.write(models / CURRENT, files.json_bytes(asdict(current)))
-    _note(models, current.model_id, current.verdict, current.reason, current.released_at)
+    _note_release(models, current)
     return current
 
 
-def _note(models: Path, candidate: str, verdict: Verdict, reason: str, at: str) -> None:
-    """Writes a verdict down, unless it stands there: a run that was killed gives its verdict a second time."""
+def _note_release(models: Path, current: Current) -> bool:
+    return _note(models, current.model_id, current.verdict, current.reason, current.released_at)
+
+
+def _note(models: Path, candidate: str, verdict: Verdict, reason: str, at: str) -> bool:
+    """Writes a verdict down, unless it stands there: a run that was killed gives its verdict a second time.
+
+    Returns whether it was written now.
+    """
     said = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason}).encode()[:-1]
     line = said + f', "at": "{at}"}}'.encode()
     path = models / RELEASES
     before = path.read_bytes().splitlines() if path.exists() else []
     if line in before or (verdict == "held" and before and before[-1].startswith(said)):
-        return
+        return False
     files.write(path, b"".join(note + b"\n" for note in [*before, line]))
+    return True
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat()

@@ -207,23 +207,71 @@ def release_next(folder: Path) -> None:
     registry.release(folder, newest)
 
 
+def add_models(folder: Path, count: int) -> list[str]:
+    """Writes that many bundles; returns their ids."""
+    ids = []
+    for number in range(count):
+        made_of = {"number": number}
+        ids.append(registry.model_id("gru", made_of))
+        facts = {"model_id": ids[-1], "cell": "gru", "corpus": "imdb", "made_of": made_of}
+        registry.write_bundle(folder / ids[-1], {registry.METRICS: files.json_bytes({"accuracy": 0.8})}, facts)
+    return ids
+
+
+def verdicts(folder: Path) -> list[tuple[str, str]]:
+    notes = [json.loads(line) for line in (folder / registry.RELEASES).read_text().splitlines()]
+    return [(note["model_id"], note["verdict"]) for note in notes]
+
+
+def promote_first(folder: Path) -> None:
+    registry.promote(folder, registry.model_ids(folder)[0])
+
+
+def roll_back(folder: Path) -> None:
+    registry.roll_back(folder)
+
+
+@pytest.mark.parametrize(("work", "place", "verdict"), [(promote_first, 0, "forced"), (roll_back, 1, "rolled back")])
+def test_a_kill_in_changing_the_model_that_changes_it_twice(
+    tmp_path: Path, work: Callable[[Path], None], place: int, verdict: str
+) -> None:
+    """The same command again ends with one change, in the state as in the record."""
+
+    def prepare(folder: Path) -> None:
+        for model_id in sorted(add_models(folder, 3)):
+            registry.release(folder, model_id)
+
+    for number, folder in killed_everywhere(tmp_path, work, prepare=prepare):
+        if len(verdicts(folder)) == 3:  # it had not come to its end
+            work(folder)
+        files.sweep(folder)
+        expected = registry.model_ids(folder)[place]
+        assert registry.current_id(folder) == expected, f"kill {number}"
+        assert verdicts(folder)[3:] == [(expected, verdict)], f"kill {number}"
+
+
+def test_a_kill_in_rolling_back_that_the_next_promotion_leaves_out_of_the_record(tmp_path: Path) -> None:
+    def prepare(folder: Path) -> None:
+        for model_id in sorted(add_models(folder, 3)):
+            registry.release(folder, model_id)
+
+    for number, folder in killed_everywhere(tmp_path, roll_back, prepare=prepare):
+        first, second, _ = registry.model_ids(folder)
+        rolled_back = registry.current_id(folder) == second
+        promote_first(folder)
+        assert verdicts(folder)[3:] == [(second, "rolled back")] * rolled_back + [(first, "forced")], f"kill {number}"
+
+
 def test_a_kill_in_releasing_that_forgets_or_repeats_a_verdict(tmp_path: Path) -> None:
     def prepare(folder: Path) -> None:
-        ids = []
-        for number in (1, 2):
-            made_of = {"number": number}
-            ids.append(registry.model_id("gru", made_of))
-            facts = {"model_id": ids[-1], "cell": "gru", "corpus": "imdb", "made_of": made_of}
-            registry.write_bundle(folder / ids[-1], {registry.METRICS: files.json_bytes({"accuracy": 0.8})}, facts)
-        registry.release(folder, min(ids))
+        registry.release(folder, min(add_models(folder, 2)))
 
     for number, folder in killed_everywhere(tmp_path, release_next, prepare=prepare):
         current = registry.current_id(folder)  # readable at any moment
         assert current in registry.model_ids(folder)
         release_next(folder)
         files.sweep(folder)
-        notes = [json.loads(line) for line in (folder / registry.RELEASES).read_text().splitlines()]
-        assert [note["verdict"] for note in notes] == ["first", "promoted"], f"kill {number}"
+        assert [verdict for _, verdict in verdicts(folder)] == ["first", "promoted"], f"kill {number}"
         assert registry.current_id(folder) == registry.model_ids(folder)[-1]
         assert not [name for name in contents(folder) if "partial" in name]
 

@@ -77,6 +77,23 @@ def test_rolling_back_to_the_wrong_model(tmp_path: Path) -> None:
         registry.roll_back(tmp_path)
 
 
+def test_rolling_back_a_named_model_twice(tmp_path: Path) -> None:
+    first, second, third = (add(tmp_path, number, 0.8) for number in (1, 2, 3))
+    for model_id in (first, second, third):
+        registry.release(tmp_path, model_id)
+    for _ in range(2):
+        assert registry.roll_back(tmp_path, third).model_id == second
+    with pytest.raises(errors.ModelError, match=f"{first} is not the current model, {second} is"):
+        registry.roll_back(tmp_path, first)
+
+
+def test_promoting_the_current_model_again_that_changes_something(tmp_path: Path) -> None:
+    model_id = add(tmp_path, 1, 0.8)
+    for _ in range(2):
+        registry.promote(tmp_path, model_id)
+    assert len((tmp_path / "releases.jsonl").read_text().splitlines()) == 1
+
+
 def test_a_rolled_back_model_that_the_next_training_releases_again(tmp_path: Path) -> None:
     first, second = add(tmp_path, 1, 0.8), add(tmp_path, 2, 0.9)
     registry.release(tmp_path, first)
