@@ -60,7 +60,7 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     files.remove(checkpoint.path)
     saved = folder / "model.keras"
     return Fitted(
-        identity=model.weights_digest(built.get_weights()),
+        identity=files.arrays_digest(built.get_weights()),
         made_files={data.relative(saved): files.sha256(saved)},
         model=data.relative(saved),
         history=progress.history,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,15 @@ def digest(*values: Any) -> str:
     """The sha256, in hex, of values that JSON can hold; dictionaries count without their order."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def arrays_digest(arrays: Iterable[Any]) -> str:
+    """The sha256, in hex, of NumPy arrays: their shapes, types and bytes, in order."""
+    state = hashlib.sha256()
+    for array in arrays:
+        state.update(f"{array.shape}{array.dtype.str}".encode())
+        state.update(array.tobytes())
+    return state.hexdigest()
 
 
 def json_bytes(value: Any) -> bytes:

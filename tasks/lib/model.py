@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 import zipfile
@@ -199,15 +198,6 @@ def fit(
         shuffle=False,  # the dataset has an order of its own for each epoch
     )
     return progress
-
-
-def weights_digest(weights: list[npt.NDArray[Any]]) -> str:
-    """The sha256, in hex, of the weights: their shapes, types and bytes, in order."""
-    state = hashlib.sha256()
-    for array in weights:
-        state.update(f"{array.shape}{array.dtype.str}".encode())
-        state.update(np.ascontiguousarray(array).tobytes())
-    return state.hexdigest()
 
 
 def load(path: Path) -> keras.Model:

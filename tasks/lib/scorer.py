@@ -38,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 import threadpoolctl
 
-from tasks.lib import errors
+from tasks.lib import errors, files
 from tasks.lib.imdb import PADDING_ID, Ids
 
 Floats = npt.NDArray[np.float32]
@@ -171,6 +171,7 @@ class Scorer:
                 "with --model or flows/release.py."
             ) from error
         self.maxlen = archive.maxlen
+        self.weights_digest = archive.weights_digest
         self.num_words = len(archive.embedding)
         self.threads = threads or _cores()
         self._layers = archive.layers  # each a tuple of cells: forward, or forward and backward
@@ -279,6 +280,10 @@ class _Archive:
             self.embedding = _read_embedding(store, *parts[0])
             self.layers = [_read_recurrent(store, *part) for part in parts[1:-1]]
             self.head = _read_head(store, *parts[-1])
+            # Of all weights, in the order in which Keras gives them.
+            self.weights_digest = files.arrays_digest(
+                _read(store, path) for layer, part in parts for path in _weights(layer["class_name"], part)
+            )
         _check_sequences([layer["config"] for layer, _ in parts[1:-1]])
 
 
@@ -354,6 +359,17 @@ def _read(store: h5py.File, path: str) -> Floats:
             "model with --model or flows/release.py."
         )
     return weights
+
+
+def _weights(kind: str, path: str) -> list[str]:
+    """Where the weights of a layer are stored, in the order in which Keras gives them."""
+    if kind in CELLS:
+        return [f"{path}/cell/vars/{number}" for number in range(3)]
+    if kind == "Bidirectional":
+        return [
+            f"{path}/{way}/cell/vars/{number}" for way in ("forward_layer", "backward_layer") for number in range(3)
+        ]
+    return [f"{path}/vars/{number}" for number in range(1 if kind == "Embedding" else 2)]
 
 
 def _require(layer: dict[str, Any], **expected: object) -> None:

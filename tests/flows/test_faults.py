@@ -81,6 +81,17 @@ def test_weights_that_are_no_numbers_in_a_bundle_that_adds_up(inbox: Layout, mod
     assert not score_tables(inbox)
 
 
+def test_other_weights_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
+    path = inbox.models / model_id / registry.MODEL
+    network = keras.saving.load_model(path)
+    network.layers[0].embeddings.assign(-network.layers[0].embeddings)
+    network.save(path)
+    seal_anew(inbox, model_id)
+    with pytest.raises(errors.ModelError, match="other weights than the model was made with"):
+        score(data_dir=inbox.root)
+    assert not score_tables(inbox)
+
+
 def test_the_network_of_another_configuration_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
     shape = SMALL["shards"].model_copy(update={"maxlen": 20})
     train_small(inbox.root, shards=shape)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.lib import dataset, errors, imdb, model, shards
+from tasks.lib import dataset, errors, files, imdb, model, shards
 from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
 
 CONFIG = ShardConfig(num_words=300, maxlen=12)
@@ -51,7 +51,7 @@ def train(folder: Path, checkpoint: Path, on_epoch: model.OnEpoch | None = None)
         return training, dataset.batches(folder, "validation", FIT.batch_size)
 
     progress = model.fit(network, datasets, FIT, model.Checkpoint(checkpoint), on_epoch=on_epoch)
-    return model.weights_digest(network.get_weights()), progress
+    return files.arrays_digest(network.get_weights()), progress
 
 
 class Killed(Exception):
@@ -132,7 +132,7 @@ def test_a_saved_model_that_loads_as_another(tmp_path: Path) -> None:
     built = model.build(NETWORKS[3], CONFIG.num_words, CONFIG.maxlen)
     built.save(tmp_path / "model.keras")
     loaded = model.load(tmp_path / "model.keras")
-    assert model.weights_digest(loaded.get_weights()) == model.weights_digest(built.get_weights())
+    assert files.arrays_digest(loaded.get_weights()) == files.arrays_digest(built.get_weights())
 
 
 def test_weights_that_are_not_numbers(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tasks.lib import errors, scorer
+from tasks.lib import errors, files, scorer
 
 NUM_WORDS, MAXLEN = 50, 12
 LAYERS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -60,7 +60,9 @@ def test_scores_differ_from_keras(cell: str, activation: str, layers: int, bidir
         model.set_weights([scale * weight for weight in model.get_weights()])
     ids = left_padded(300)
     expected = by_keras(model, ids)
-    found = scorer.Scorer(saved(model, tmp_path))(ids)
+    score = scorer.Scorer(saved(model, tmp_path))
+    assert score.weights_digest == files.arrays_digest(model.get_weights())
+    found = score(ids)
     assert found.dtype == np.float32
     assert expected.std() > 0.005, "the network should tell the rows apart"
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
