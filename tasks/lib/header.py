@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.lib import records
@@ -16,7 +17,26 @@ NAMES_SHOWN = 20
 
 _DECLARED = re.compile(rb"sep=([,;\t])[\r\n]*\Z")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_NAME = re.compile(r"[^\W\d][\w.\-/#()]*( [\w.\-/#()]+){0,2}")
+# What a file without a header begins with is a review, so a message shows only names made of these words.
+_USUAL = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        id ids uid uuid guid key code ref no nr num number index idx row line rank count order seq version hash
+        text txt body content contents comment comments feedback message msg sentence summary description note notes
+        title headline subject name names label labels tag tags category type kind class sentiment polarity target
+        score scores rating ratings stars star vote votes helpful date time datetime timestamp day month year
+        created updated posted published user users author reviewer reviewers customer client account member profile
+        email country city state region language lang locale source channel platform url link product item sku asin
+        brand film movie book store shop hotel restaurant business company app price currency amount status flag
+        verified purchase parent review reviews data value values column field unnamed
+        bewertung bewertungen kommentar datum titel sprache kunde produkt sterne avis commentaire titre langue produit
+        resena comentario fecha titulo idioma cliente producto
+        """,
+    )
+)
+_NAME = re.compile(r"[\w .:/#()-]+")
+_WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+|\d+|[^\W\d_]+")
 # These extend ASCII as far as single characters go, but give some of them another meaning in a row.
 _STATEFUL = re.compile(r"utf.?7|hz|iso.?2022|punycode|idna|.*escape", re.IGNORECASE)
 
@@ -126,11 +146,22 @@ def _complaint(parsed: _Parsed, wanted: str) -> str:
         return "the first line is no valid CSV, expected a header with column names."
     if parsed.matches:
         return f"{len(parsed.matches)} columns may be meant by {wanted!r}. Rename all but one of them."
-    # A file without a header begins with a review, which a message must not show.
-    if len(set(names)) < len(names) or not all(len(n) <= 40 and _NAME.fullmatch(n.strip()) for n in names if n):
-        return f"the first line does not look like a header, expected column names, {wanted!r} among them."
-    shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
-    return f"no column {wanted!r} (found: {shown}). Name it with --review-column."
+    return f"no column {wanted!r} (found: {listed(names)}). Name it with --review-column; is the first line a header?"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The column names as a message may show them: without those that could be text of a review."""
+    usual = [name.strip() for name in names if _is_usual(name)]
+    others = len(names) - len(usual)
+    shown = [*usual[:NAMES_SHOWN], *["..."] * (len(usual) > NAMES_SHOWN)]
+    if others:
+        shown.append(f"{others} {'more ' if usual else ''}with names not shown here, as they may be text of a review")
+    return ", ".join(shown)
+
+
+def _is_usual(name: str) -> bool:
+    words = [word for word in _WORD.findall(name) if not (word.isdecimal() and len(word) < 4)]
+    return 0 < len(words) < 4 and all(word.casefold() in _USUAL for word in words) and bool(_NAME.fullmatch(name))
 
 
 def _refuse_foreign(name: str, head: bytes, encoding: str) -> None:

@@ -21,6 +21,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from tasks.lib import errors, files
+from tasks.lib.header import listed
 from tasks.lib.reviews import Block, Counts, Span
 
 OWN_COLUMNS = {
@@ -75,7 +76,7 @@ def carried_columns(header: Sequence[str], keep: Sequence[str] | None, source_fi
     wanted = set(header) if keep is None else set(_split_names(header, keep))
     if missing := sorted(wanted.difference(header)):
         raise errors.InputError(
-            f"{source_file}: no column {missing[0]!r} to keep (found: {', '.join(header)}). Mend --keep."
+            f"{source_file}: no column {missing[0]!r} to keep (found: {listed(header)}). Mend --keep."
         )
     taken = {*OWN_COLUMNS, PARTITION_COLUMN}
     carried = {}

@@ -778,7 +778,11 @@ def test_empty_file_is_said_to_be_empty(data: bytes, tmp_path: Path) -> None:
 
 def test_missing_review_column_names_those_found(tmp_path: Path) -> None:
     message = refused(tmp_path, b"id,text,Film Title\n1,a,b\n")
-    assert message == "reviews.csv: no column 'review' (found: id, text, Film Title). Name it with --review-column."
+    assert (
+        message
+        == "reviews.csv: no column 'review' (found: id, text, Film Title). Name it with --review-column; \
+is the first line a header?"
+    )
     path = tmp_path / "reviews.csv"
     dump, blocks = read(path, review_column="text")
     assert (dump.review_index, blocks[0].rows) == (1, [["1", "a", "b"]])
@@ -794,10 +798,34 @@ def test_missing_review_column_names_those_found(tmp_path: Path) -> None:
         b"good SECRET film here,pos",
         b"pos,pos,SECRET",
         b'"SECRET "x" y"',
+        b"SECRET",
+        b"SECRET\nanother",
+        b"bad SECRET\ngood film\nthird",
+        b"SECRET,positive",
+        b"id,SECRET",
+        b"1,SECRET,2024-05-06\n2,good,2024-05-07\n3,fine,2024-05-08",
+        b"secret_SECRET;SECRET.secret",
+        b"text: SECRET,pos",
     ],
 )
 def test_missing_header_does_not_show_a_review(line: bytes, tmp_path: Path) -> None:
     assert "SECRET" not in refused(tmp_path, line + b"\n" + line + b"\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        (b"id;review_text;Bewertung\n1;a;5\n", "(found: id, review_text, Bewertung)"),
+        (b"Unnamed: 0,reviewText,userID,date\n", "(found: Unnamed: 0, reviewText, userID, date)"),
+        (b"id,words of mine,date\n", "(found: id, date, 1 more with names not shown"),
+        (b"words of mine\nand more\n", "(found: 1 with names not shown"),
+        (b"1,2,3\n", "(found: 3 with names not shown"),
+        (b"id,\n1,a\n", "(found: id, 1 more with names"),
+        (b"id," * 30 + b"x", "id, ..., 1 more"),
+    ],
+)
+def test_missing_review_column_without_a_word_of_what_there_is(header: bytes, found: str, tmp_path: Path) -> None:
+    assert found in refused(tmp_path, header)
 
 
 @pytest.mark.parametrize("name", [b"Review", b"REVIEW", b" review ", b"\treview", b"reVIEW  "])

@@ -228,6 +228,8 @@ def test_text_of_reviews_that_shows_where_it_must_not(data: Layout, tmp_path: Pa
         "undecodable.csv": f"id,review\n1,{quoted}\n2,{quoted}".encode() + b" \xff\xfe\n" + f"3,{quoted}\n".encode(),
         "no-header.csv": f"1,{quoted}\n2,{quoted}\n",
         "one-column.csv": f"{text}\n{text}\n",
+        "one-word.csv": f"{MARKER}\ngood\nbad\n",
+        "two-words.csv": f"{MARKER},positive\nbad,negative\n",
         "header-twice.csv": f"id,review,year\n{good}id,review,year\n{good}",
         "other-column.csv": f"id,text\n1,{quoted}\n",
         "nul.csv": f"id,review\n1,{text}\0\n2,\0\0\n",
