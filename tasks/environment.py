@@ -57,5 +57,6 @@ def quiet_import() -> Iterator[None]:
 
 def silence_tracebacks() -> None:
     """Keeps Prefect from logging the traceback of an error that the command line reports in one line."""
+    logging.raiseExceptions = False  # nor are logs that its server does not take a matter for the terminal
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,21 +19,67 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# How Python names an error on the last line of a traceback; SQLAlchemy puts the driver's own error in front.
+ERROR_LINE = re.compile(r"^[\w.]+(?:Error|Exception): (?:\([\w.]+\) )?(.+)$", re.MULTILINE)
 NEEDS_NONE = {"--help", "-h", "--explain", "--dry-run"}
 STARTUP_SECONDS = 120  # a busy small machine has needed 40
 GRACE_SECONDS = 5
+KEPT_LINES = 500
 
-_started: subprocess.Popen[bytes] | None = None
+_started: _Server | None = None
+
+
+class _Server:
+    """The process of a temporary server, the port that it will listen on, and what it last complained of."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(  # noqa: S603  our own interpreter and this very file
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env=os.environ
+            | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+        )
+        self._complaints: deque[bytes] = deque(maxlen=KEPT_LINES)
+        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._reader.start()
+        atexit.register(self.stop)  # before Prefect's own: the last comes first, and Prefect still sends its logs
+
+    def _listen(self) -> None:
+        for line in self.process.stderr or ():
+            self._complaints.append(line)
+
+    def port(self) -> str:
+        """The port, as soon as it is bound; "" if the process has ended."""
+        return self.process.stdout.readline().decode().strip() if self.process.stdout else ""
+
+    def cause(self) -> str:
+        """The last error that it told, in one line; "" if there was none."""
+        if self.process.poll() is not None:
+            self._reader.join(GRACE_SECONDS)  # the rest of what it said
+        told = ERROR_LINE.findall(b"".join(self._complaints).decode(errors="replace"))
+        return told[-1].strip() if told else ""
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def start() -> None:
     """Starts the server in the background, unless the command line or the environment says that none is needed."""
     global _started
     if _started is None and "PREFECT_API_URL" not in os.environ and not NEEDS_NONE.intersection(sys.argv):
-        _started = _start()
+        _started = _Server()
 
 
 @contextmanager
@@ -40,54 +87,47 @@ def running() -> Iterator[None]:
     """Gives the block a Prefect server: the one that Prefect's settings name, or a temporary one."""
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from tasks.lib import errors
+
     if PREFECT_API_URL.value():
         yield  # a profile names one, which could not be known before Prefect was imported
         return
+    server = _started or _Server()
     # No heartbeats: nobody listens, and each run would end with a second's wait for the thread that sends them.
-    with temporary_settings(
-        {PREFECT_API_URL: _wait_for(_started or _start()), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    ):
-        yield
+    with temporary_settings({PREFECT_API_URL: _wait_for(server), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        try:
+            yield
+        except errors.PipelineError:
+            raise
+        except Exception as error:
+            if cause := server.cause():
+                raise _failed("failed", cause) from error
+            raise
 
 
-def _start() -> subprocess.Popen[bytes]:
-    server = subprocess.Popen(  # noqa: S603  our own interpreter and this very file
-        [sys.executable, __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
-    )
-    atexit.register(_stop, server)  # before Prefect's own: the last comes first, and Prefect still sends its logs
-    return server
+def _failed(what: str, cause: str) -> Exception:
+    from prefect.settings import PREFECT_HOME
 
-
-def _wait_for(server: subprocess.Popen[bytes]) -> str:
-    """The address of the server's API, once it answers."""
     from tasks.lib import errors
 
-    port = server.stdout.readline().decode().strip() if server.stdout else ""
+    return errors.PipelineError(
+        f"Prefect's temporary server {what}: {cause or 'it gave no reason'}. It writes to {PREFECT_HOME.value()}: see "
+        "that there is room and leave to write, or set PREFECT_HOME to another folder. Then run the same command again."
+    )
+
+
+def _wait_for(server: _Server) -> str:
+    """The address of the server's API, once it answers."""
+    port = server.port()
     url = f"http://127.0.0.1:{port}/api"
     deadline = time.monotonic() + STARTUP_SECONDS
-    while port and server.poll() is None and time.monotonic() < deadline:
+    while port and server.process.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=5):  # noqa: S310  our own address
                 return url
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise errors.PipelineError(
-        "Prefect's temporary server did not start. Its own message is above; or start one with `make serve` and set "
-        "PREFECT_API_URL to its address."
-    )
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    server.terminate()
-    try:
-        server.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
+    raise _failed("did not start", server.cause())
 
 
 def _serve() -> None:

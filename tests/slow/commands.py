@@ -24,10 +24,12 @@ class Command:
     arguments: list[str]
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    log: Path = Path()
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        self.log = self.home / f"output-{time.monotonic_ns()}"
+        if self.log == Path():
+            self.log = self.home / f"output-{time.monotonic_ns()}"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, *self.arguments],

@@ -215,6 +215,29 @@ def test_a_full_and_a_read_only_disk_that_end_in_a_traceback(small_disk: Path, t
     assert status == 0, output
 
 
+def test_a_full_and_a_read_only_prefect_home_that_end_in_a_traceback(data: Layout, small_disk: Path) -> None:
+    """What Prefect's temporary server writes, it writes there."""
+    (data.inbox / "d.csv").write_text("review\na good film\n")
+    arguments = [*SCORE, "--data-dir", str(data.root)]
+    for options, said in (("size=300k", "disk is full"), ("ro", "database")):
+        for path in small_disk.iterdir():
+            path.unlink()
+        subprocess.run(["mount", "-o", f"remount,{options}", str(small_disk)], check=True)
+        started = time.monotonic()
+        command = Command(arguments, small_disk, log=data.root / "output")
+        status, _ = command.end()
+        assert status == 1
+        line = check_one_line(command.output)
+        assert said in line
+        assert str(small_disk) in line
+        assert time.monotonic() - started < 60
+        assert not list(data.scores.glob("model=*/*"))
+        assert command.left_behind() == []
+    subprocess.run(["mount", "-o", "remount,rw,size=64m", str(small_disk)], check=True)
+    status, output = run(arguments, small_disk)
+    assert status == 0, output
+
+
 MARKER = "zyxwvmarker"
 
 
