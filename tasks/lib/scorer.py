@@ -172,6 +172,10 @@ class Scorer:
             ) from error
         self.maxlen = archive.maxlen
         self.weights_digest = archive.weights_digest
+        cells = [cell for layer in archive.layers for cell in layer]
+        self.activations = {
+            name for name, kind in ACTIVATIONS.items() if any(cell.activation is kind for cell in cells)
+        }
         self.num_words = len(archive.embedding)
         self.threads = threads or _cores()
         self._layers = archive.layers  # each a tuple of cells: forward, or forward and backward

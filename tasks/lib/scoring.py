@@ -44,10 +44,12 @@ class Model:
                 f"{folder}: the network takes {scorer.maxlen} of {scorer.num_words} ids, but its manifest says "
                 f"{shards['maxlen']} of {shards['num_words']}. Train the model again."
             )
-        if scorer.weights_digest != manifest["made_of"]["weights"]:
+        made_of = manifest["made_of"]
+        activation = made_of["network"].get("activation", "tanh")  # older models do not name it
+        if scorer.weights_digest != made_of["weights"] or scorer.activations != {activation}:
             raise errors.ModelError(
-                f"{folder / registry.MODEL}: has other weights than the model was made with. Run the training again to "
-                "repair it, or choose another model with --model or flows/release.py."
+                f"{folder / registry.MODEL}: has other weights or another activation than the model was made with. Run "
+                "the training again to repair it, or choose another model with --model or flows/release.py."
             )
         word_index = read_word_index(folder / registry.WORD_INDEX)
         encoder = Encoder(word_index, num_words=shards["num_words"], maxlen=shards["maxlen"])

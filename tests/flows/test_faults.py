@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -81,13 +82,24 @@ def test_weights_that_are_no_numbers_in_a_bundle_that_adds_up(inbox: Layout, mod
     assert not score_tables(inbox)
 
 
-def test_other_weights_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
+def turn_weights(network: keras.Model) -> None:
+    network.layers[0].embeddings.assign(-network.layers[0].embeddings)
+
+
+def change_activation(network: keras.Model) -> None:
+    network.layers[1].cell.activation = keras.activations.tanh
+
+
+@pytest.mark.parametrize("change", [turn_weights, change_activation])
+def test_another_network_of_the_same_shape_in_a_bundle_that_adds_up(
+    inbox: Layout, model_id: str, change: Callable[[keras.Model], None]
+) -> None:
     path = inbox.models / model_id / registry.MODEL
     network = keras.saving.load_model(path)
-    network.layers[0].embeddings.assign(-network.layers[0].embeddings)
+    change(network)
     network.save(path)
     seal_anew(inbox, model_id)
-    with pytest.raises(errors.ModelError, match="other weights than the model was made with"):
+    with pytest.raises(errors.ModelError, match="other weights or another activation than the model was made with"):
         score(data_dir=inbox.root)
     assert not score_tables(inbox)
 
