@@ -66,7 +66,7 @@ deploy: $(READY) ## make the work pool and the deployments of prefect.yaml
 	$(ON_SERVER) prefect --no-prompt deploy --all
 
 worker: $(READY) ## start a worker, which runs what is due
-	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS=5 prefect worker start --pool local --name local
+	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS="$${PREFECT_WORKER_QUERY_SECONDS:-5}" prefect worker start --pool local --name local
 
 automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
 	$(ON_SERVER) python -m tasks.automations $(WEBHOOK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/release.py` puts only flows/ there
@@ -49,10 +50,7 @@ def _facts(models: Path, model_id: str) -> str:
 @app.command
 def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """Make the model with this id the current one, whatever its accuracy."""
-    data = Layout(data_dir.resolve())
-    with locking.waiting(data.locks / locking.RELEASE):
-        current = registry.promote(data.models, model_id)
-    log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
+    _release(data_dir, lambda models: registry.promote(models, model_id))
 
 
 @app.command
@@ -61,10 +59,19 @@ def rollback(rejected: str | None = None, /, *, data_dir: command_line.DataDir =
 
     With the id of the model to get rid of, a second time changes nothing.
     """
+    _release(data_dir, lambda models: registry.roll_back(models, rejected))
+
+
+def _release(data_dir: Path, change: Callable[[Path], registry.Current]) -> None:
     data = Layout(data_dir.resolve())
     with locking.waiting(data.locks / locking.RELEASE):
-        current = registry.roll_back(data.models, rejected)
+        before = registry.current_or_none(data.models)
+        current = change(data.models)
     log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
+    if environment.names_a_server():
+        from tasks import operation  # it loads Prefect, which takes seconds
+
+        operation.announce(data.models, before)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ def score(
     """New dumps -> a score table and a quarantine table for each -> report. Fails at the end if a file failed.
 
     With `csv`, every dump that has its table gets its export, those scored before included.
+
+    Args:
+        paths: Review dumps, or folders of them, as seen from the clone; default: data/inbox.
+        data_dir: Folder for everything that is read and made.
     """
     data = Layout((CLONE / data_dir).resolve())
     open_model.cache_clear()
@@ -65,7 +69,7 @@ def score(
     reports = [failed(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     if new:
         open_model(data.models, model_id)  # a damaged model ends the run before the first row
-    progress = ui.Progress("score-progress", f"{len(new)} files")
+    progress = ui.Progress("score-progress", ui.files(len(new)))
     made = []
     for number, dump in enumerate(new):
         progress.show(100 * number / len(new), dump.name)

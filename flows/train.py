@@ -51,7 +51,12 @@ def train(
     data_dir: Path = Path("data"),
     refresh: bool = False,
 ) -> None:
-    """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model; each step is cached."""
+    """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model; each step is cached.
+
+    Args:
+        data_dir: Folder for everything that is read and made.
+        refresh: Make every step anew.
+    """
     data = Layout((CLONE / data_dir).resolve())
     with locking.waiting(data.locks / "train.lock"):
         for folder in (data.raw, data.shards, data.work, data.cache / "recipes"):
@@ -65,7 +70,7 @@ def train(
     bundle, _, baseline = made
     summarize(data, *made, verdict)
     ui.report_training(data, bundle, baseline, before, verdict, step.done)
-    operation.announce(bundle, before, verdict)
+    operation.announce(data.models, before)
 
 
 def pipeline(
@@ -106,7 +111,6 @@ def summarize(
 ) -> None:
     """Logs the results and where they are."""
     folder = data.root / bundle.folder
-    log.info("")
     log.info("Test accuracy: %.2f%%", 100 * evaluation.metrics["accuracy"])
     log.info("Test loss: %.4f", evaluation.metrics["loss"])
     log.info("Baseline accuracy: %.2f%% (bag of words, logistic regression)", 100 * baseline.accuracy)

@@ -16,7 +16,11 @@ from tasks.lib.artifacts import Baseline, Shards
 log = logging.getLogger(environment.LOGGER)
 
 
-@task(name="baseline", cache_policy=MadeFrom(libraries=("numpy", "scikit-learn")))
+@task(
+    name="baseline",
+    task_run_name="baseline on {prepared.folder}",
+    cache_policy=MadeFrom(libraries=("numpy", "scikit-learn")),
+)
 def evaluate_baseline(prepared: Shards, data_dir: Path) -> Baseline:
     """Fits a bag of words with logistic regression to the same ids and measures it on the same test reviews."""
     from tasks.lib import metrics

@@ -8,8 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.lib import errors
 
 LOGGER = "sentiment"
+PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
 
 ALWAYS = {
     "DO_NOT_TRACK": "1",
@@ -28,6 +32,8 @@ def prepare(*, command_line: bool) -> None:
     """Sets the environment, and on the command line sends our log lines to standard output."""
     for name, value in (ALWAYS | (COMMAND_LINE if command_line else {})).items():
         os.environ.setdefault(name, value)
+    for name in PREFECT_LOGGERS:
+        logging.getLogger(name).addFilter(_without_known_tracebacks)
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.INFO)
     if command_line and not logger.handlers:
@@ -35,6 +41,24 @@ def prepare(*, command_line: bool) -> None:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+
+
+def _without_known_tracebacks(record: logging.LogRecord) -> bool:
+    """An error with a known cause is told in one line by the state of the run and by its hook: no tracebacks beside."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, errors.PipelineError):
+        return True
+    record.exc_info = None
+    return not record.getMessage().startswith(("Task run failed", "Encountered exception", "Engine execution exited"))
+
+
+def names_a_server() -> bool:
+    """Whether a Prefect server is set up, in PREFECT_API_URL or in a profile: found out without loading Prefect."""
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    return bool(os.environ.get("PREFECT_API_URL")) or (
+        profiles.is_file() and "PREFECT_API_URL" in profiles.read_text(encoding="utf-8", errors="replace")
+    )
 
 
 @contextmanager
@@ -58,5 +82,5 @@ def quiet_import() -> Iterator[None]:
 def silence_tracebacks() -> None:
     """Keeps Prefect from logging the traceback of an error that the command line reports in one line."""
     logging.raiseExceptions = False  # nor are logs that its server does not take a matter for the terminal
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
+    for name in PREFECT_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -15,7 +15,7 @@ from tasks.lib.layout import Layout
 log = logging.getLogger(environment.LOGGER)
 
 
-@task(name="find", persist_result=False)
+@task(name="find", task_run_name="find new dumps", persist_result=False)
 def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[inbox.Dump]:
     """Every file in the places, and what is to be done with it. Reads the dumps once, for their sha256."""
     data = Layout(data_dir)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shlex
+from pathlib import Path
 from typing import Any
 
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.events import emit_event
+from prefect.events import Event, RelatedResource, Resource
 from prefect.logging.loggers import flow_run_logger
+from prefect.runtime import flow_run as this_run
+from prefect.settings import PREFECT_API_URL
 
 from tasks import environment
-from tasks.lib.artifacts import Bundle
+from tasks.lib import registry
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -26,24 +32,52 @@ def explain_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
     if flow_run.deployment_id is None:
         return
     reason = (state.message or "its process ended without a word").splitlines()[0]
+    reason = reason.removeprefix("Flow run encountered an exception: ")
+    given = json.dumps(flow_run.parameters, default=str)
     flow_run_logger(flow_run, flow).error(
-        "%s %s: %s What is done is kept; go on with: prefect deployment run --id %s",
+        "%s %s: %s What is done is kept; go on with: prefect deployment run --id %s%s",
         flow_run.name,
         state.name.lower() if state.name else "failed",
         reason if reason.endswith((".", "!", "?")) else f"{reason}.",
         flow_run.deployment_id,
+        f" --params {shlex.quote(given)}" if flow_run.parameters else "",
     )
 
 
-def announce(bundle: Bundle, before: str | None, verdict: dict[str, str]) -> None:
-    """Emits `sentiment.model.promoted` if this run made the model the current one."""
-    if verdict["verdict"] == "held" or before == bundle.model_id:
+def announce(models: Path, before: str | None) -> None:
+    """Emits `sentiment.model.promoted` if another model than `before` is current now: a trigger has it score the inbox.
+
+    It is sent at once, not in the background: so a server that cannot be reached is told of in one line.
+    """
+    current = registry.read_current(models)
+    if current is None or current.model_id == before or not PREFECT_API_URL.value():
         return
-    emit_event(
+    event = Event(
         event=PROMOTED,
-        resource={
-            "prefect.resource.id": f"sentiment.model.{bundle.model_id}",
-            "prefect.resource.name": bundle.model_id,
+        resource=Resource(
+            {
+                "prefect.resource.id": f"sentiment.model.{current.model_id}",
+                "prefect.resource.name": current.model_id,
+            }
+        ),
+        related=[_run(this_run.id)] if this_run.id else [],
+        payload={
+            "replaces": before,
+            "verdict": current.verdict,
+            "reason": current.reason,
+            "corpus": registry.read_bundle(models, current.model_id)["corpus"],
+            "accuracy": registry.read_metrics(models, current.model_id)["accuracy"],
         },
-        payload={"replaces": before, "corpus": bundle.corpus, "accuracy": bundle.accuracy, **verdict},
     )
+    try:
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the server, the model is released
+        log.warning(
+            "%s was not told of the promotion (%s): the next scheduled run scores with %s.",
+            PREFECT_API_URL.value(), type(error).__name__, current.model_id,
+        )  # fmt: skip
+
+
+def _run(number: str) -> RelatedResource:
+    return RelatedResource({"prefect.resource.id": f"prefect.flow-run.{number}", "prefect.resource.role": "flow-run"})

@@ -15,7 +15,7 @@ from tasks.lib.artifacts import Evaluation, Fitted, Plots
 from tasks.lib.layout import Layout
 
 
-@task(name="plot", cache_policy=MadeFrom(libraries=("matplotlib",)))
+@task(name="plot", task_run_name="plot {title}", cache_policy=MadeFrom(libraries=("matplotlib",)))
 def render_plots(fitted: Fitted, evaluation: Evaluation, title: str, data_dir: Path) -> Plots:
     """Renders `loss.png` and `evaluation.png`."""
     from tasks.lib import figures  # Matplotlib takes a second to load

@@ -17,7 +17,7 @@ from tasks.predict import FileReport
 log = logging.getLogger(environment.LOGGER)
 
 
-@task(name="report", persist_result=False)
+@task(name="report", task_run_name="report", persist_result=False)
 def write_report(reports: list[FileReport], data_dir: Path) -> Path:
     """Writes `<time>.json` and `<time>.png` into data/scores/_reports; returns the path of the JSON file."""
     from tasks.lib import figures

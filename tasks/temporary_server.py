@@ -78,7 +78,9 @@ class _Server:
 def start() -> None:
     """Starts the server in the background, unless the command line or the environment says that none is needed."""
     global _started
-    if _started is None and "PREFECT_API_URL" not in os.environ and not NEEDS_NONE.intersection(sys.argv):
+    from tasks import environment
+
+    if _started is None and not environment.names_a_server() and not NEEDS_NONE.intersection(sys.argv):
         _started = _Server()
 
 
@@ -90,7 +92,7 @@ def running() -> Iterator[None]:
     from tasks.lib import errors
 
     if PREFECT_API_URL.value():
-        yield  # a profile names one, which could not be known before Prefect was imported
+        yield
         return
     server = _started or _Server()
     # No heartbeats: nobody listens, and each run would end with a second's wait for the thread that sends them.

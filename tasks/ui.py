@@ -168,7 +168,7 @@ def report_scoring(reports: Sequence[FileReport], report: Path) -> None:
     """The table of the files of a run, and its report with the histogram. `report` is the JSON file."""
     rows = sum(entry.rows for entry in reports)
     quarantined = sum(entry.rows_quarantined for entry in reports)
-    summary = f"{len(reports)} files, {rows:,} rows, {quarantined:,} quarantined"
+    summary = f"{files(len(reports))}, {rows:,} rows, {quarantined:,} quarantined"
     _tell(create_table_artifact, key="score-files", table=[_file(entry) for entry in reports], description=summary)
     failed = [entry for entry in reports if entry.status == "failed"]
     lines = [
@@ -180,6 +180,11 @@ def report_scoring(reports: Sequence[FileReport], report: Path) -> None:
         f"Report: `{report.name}` in `scores/_reports`.",
     ]
     _tell(create_markdown_artifact, key="score-report", markdown="\n".join(lines), description=summary)
+
+
+def files(number: int) -> str:
+    """The number with its noun."""
+    return f"{number} file" if number == 1 else f"{number} files"
 
 
 def _file(entry: FileReport) -> dict[str, Any]:

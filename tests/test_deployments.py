@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -9,17 +10,26 @@ from typing import Any
 
 import pytest
 import yaml
-from prefect import Flow
+from prefect import Flow, settings
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.events import DeploymentEventTrigger, DeploymentTriggerTypes, Resource
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
+from prefect.utilities.importtools import import_object
 from prefect.utilities.schema_tools.validation import validate
+from prefect.workers.process import ProcessVariables
+from pydantic import TypeAdapter
+
+from tasks import automations, operation
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "prefect.yaml").read_text()
 CONFIG = yaml.safe_load(TEXT)
+MAKEFILE = (ROOT / "Makefile").read_text()
+README = (ROOT / "README.md").read_text()
 DEPLOYMENTS: list[dict[str, Any]] = CONFIG["deployments"]
 
 each = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
@@ -75,11 +85,59 @@ def test_parameters_that_the_flow_refuses(deployment: dict[str, Any]) -> None:
 
 
 @each
+def test_a_trigger_that_never_fires_or_whose_run_is_refused(deployment: dict[str, Any]) -> None:
+    for entry in deployment["triggers"]:
+        assert entry["enabled"] is True
+        trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(entry)
+        assert isinstance(trigger, DeploymentEventTrigger)
+        assert set(entry) - {"type"} <= set(type(trigger).model_fields)
+        assert trigger.expect == {operation.PROMOTED}
+        promoted = Resource({"prefect.resource.id": "sentiment.model.gru-0123456789ab"})
+        assert ResourceSpecification.model_validate(entry["match"]).matches(promoted)
+        load(deployment).validate_parameters(deployment["parameters"] | entry["parameters"])
+
+
+@each
+def test_a_pool_or_a_job_variable_that_is_not_there(deployment: dict[str, Any]) -> None:
+    pool = deployment["work_pool"]
+    assert f"work-pool create {pool['name']} --type process" in MAKEFILE
+    assert f"worker start --pool {pool['name']}" in MAKEFILE
+    assert set(pool["job_variables"]) <= set(ProcessVariables.model_fields)
+    for name, value in pool["job_variables"]["env"].items():
+        assert isinstance(value, str)  # a number would be refused by the worker, not by the server
+        assert not name.startswith("PREFECT_") or hasattr(settings, name)
+
+
+def test_a_pull_step_that_cannot_be_taken() -> None:
+    ((path, arguments),) = (step for entry in CONFIG["pull"] for step in entry.items())
+    inspect.signature(import_object(path)).bind(**arguments)
+
+
+def test_a_live_run_taken_for_dead() -> None:
+    beats = {
+        float(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) for entry in DEPLOYMENTS
+    }
+    assert {3 * beat for beat in beats} == {automations.SILENCE.total_seconds()}
+
+
+def test_a_setting_that_prefect_does_not_know_or_the_units_lack() -> None:
+    server = set(re.findall(r"\bPREFECT_\w+", MAKEFILE))
+    units = set(re.findall(r"^(PREFECT_\w+)=", README, flags=re.MULTILINE))
+    assert all(hasattr(settings, name) for name in server | units)
+    assert server <= units
+    for name, value in re.findall(r"(PREFECT_SERVER_\w+)=([\w.]+)", MAKEFILE):
+        assert f"\n{name}={value}\n" in README
+
+
+@each
 def test_a_form_without_words(deployment: dict[str, Any]) -> None:
     schema = parameter_schema(load(deployment)).model_dump_for_openapi()
     stages = [stage for name, stage in schema["definitions"].items() if name.endswith("Config")]
     assert stages
     assert all(field.get("description") for stage in stages for field in stage["properties"].values())
+    for field in schema["properties"].values():
+        assert field.get("description") or "$ref" in field  # a stage has a description of its own
+    assert all(stage.get("description") for stage in stages)
 
 
 @each

@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
-from tests.deploy.conftest import SAMPLE, House, copy_clone, wait_until
+from tests.deploy.conftest import House, copy_clone, wait_until
 
 TARGET = Path(__file__).parent / "screenshots"
 WIDTH, HEIGHT = 1280, 900
@@ -101,10 +101,8 @@ def work(house: House) -> str:
     for name in ("reviews-columns.csv", "reviews-damaged.csv", "reviews-test.csv.gz"):
         shutil.copy(house.data / "sample" / name, house.data / "inbox")
     for epochs in (2, 8):
-        fit = json.dumps({"epochs": epochs, "patience": 8})
-        run = ["prefect", "deployment", "run", "train/weekly", "--watch", "--param", SAMPLE, "--param", f"fit={fit}"]
-        if (done := house.run(*run)).returncode:
-            raise RuntimeError(done.stdout)
+        fit = {"epochs": epochs, "patience": 8}
+        house.watch("train/weekly", corpus={"corpus": "sample"}, fit=fit)
     trained = house.runs(name={"like_": "train"}, state={"type": {"any_": ["COMPLETED"]}})
     scored = house.submit("backfill", options={"max_quarantine": 0.5, "rescore": True})
     house.ended(scored)
@@ -116,14 +114,12 @@ def main() -> None:
         house = House(copy_clone(Path(folder) / "clone"))
         house.serve()
         try:
-            for target in ("deploy", "automations"):
-                if (made := house.run(*house.make(target))).returncode:
-                    raise RuntimeError(made.stdout)
+            house.make_now("deploy")
+            house.make_now("automations")
             house.start("worker")
             take(house, work(house))
         finally:
-            for name in reversed(list(house.processes)):
-                house.stop(name)
+            house.stop_all()
 
 
 def take(house: House, trained: str) -> None:

@@ -16,7 +16,8 @@ from tests.deploy.conftest import ROOT, processes, wait_until
 
 def train(data: Path, home: Path, *options: str) -> subprocess.Popen[str]:
     settings = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [sys.executable, "flows/train.py", "--corpus", "sample", "--data-dir", str(data), *options]
+    tiny = ["--corpus", "sample", "--num-words", "500", "--maxlen", "30", "--embedding-dim", "4", "--units", "4"]
+    command = [sys.executable, "flows/train.py", *tiny, "--data-dir", str(data), *options]
     return subprocess.Popen(
         command,
         cwd=ROOT,
@@ -64,10 +65,15 @@ def test_a_timeout_that_interrupts_nothing(tmp_path: Path) -> None:
     code = """
 import time
 from flows.train import train
-from tasks.lib.config import CorpusConfig, FitConfig
+from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig
 began = time.monotonic()
 state = train.with_options(timeout_seconds=12)(
-    CorpusConfig(corpus="sample"), fit=FitConfig(epochs=500, patience=500), data_dir={data!r}, return_state=True
+    CorpusConfig(corpus="sample"),
+    ShardConfig(num_words=500, maxlen=30),
+    NetworkConfig(embedding_dim=4, units=4),
+    FitConfig(epochs=500, patience=500),
+    data_dir={data!r},
+    return_state=True,
 )
 print("ended:", state.name, round(time.monotonic() - began))
 """
@@ -78,6 +84,6 @@ print("ended:", state.name, round(time.monotonic() - began))
         env=settings | {"PREFECT_HOME": str(tmp_path / "home")},
         text=True,
         capture_output=True,
-        timeout=120,
+        timeout=300,
     )  # fmt: skip
     assert "ended: TimedOut" in run.stdout, run.stdout + run.stderr

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
-import subprocess
-import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
-from threading import Thread
+import re
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.deploy.conftest import SAMPLE, House, wait_until
+from tests.deploy.conftest import TINY, House, wait_until
 
 
 def rows_of(house: House) -> dict[str, int]:
@@ -33,8 +28,7 @@ def test_the_second_deploy_changes_something(house: House) -> None:
         return {entry["name"]: (entry["id"], [s["schedule"] for s in entry["schedules"]]) for entry in found}
 
     before = known()
-    again = house.run(*house.make("deploy"))
-    assert again.returncode == 0, again.stdout
+    house.make_now("deploy")
     assert known() == before
     assert {name: len(schedules) for name, (_, schedules) in before.items()} == {
         "weekly": 1,
@@ -69,15 +63,11 @@ def test_a_wrong_value_that_starts_a_run(house: House) -> None:
 
 
 def test_a_run_that_does_not_end_well(worker: House) -> None:
-    trained = worker.run(
-        "prefect", "deployment", "run", "train/weekly", "--watch", "--param", SAMPLE, "--param", 'fit={"epochs": 2}'
-    )  # fmt: skip
-    assert trained.returncode == 0, trained.stdout
+    worker.watch("train/weekly", **TINY, fit={"epochs": 2})
     # The promoted model has the inbox scored before anybody asks for it.
     wait_until(lambda: len(rows_of(worker)) == 2, 120, "the event of the promotion starts scoring")
     assert sorted(rows_of(worker).values()) == [80, 500]
-    scored = worker.run("prefect", "deployment", "run", "score/every-15-minutes", "--watch")
-    assert scored.returncode == 0, scored.stdout
+    worker.watch("score/every-15-minutes")
     assert len(rows_of(worker)) == 2
 
 
@@ -91,8 +81,11 @@ def test_what_the_ui_lacks(worker: House) -> None:
     assert [row["epoch"] for row in json.loads(found["train-history"]["data"])] == [1, 2]
     assert {row["rows"] for row in json.loads(found["score-files"]["data"])} == {80, 500}
     assert found["score-progress"]["data"] == found["train-progress"]["data"] == 100
+    tasks = {run["name"] for run in worker.ask("/task_runs/filter", {})}
+    assert {"score reviews-columns.csv", "find new dumps", "plot simple_rnn on the sample corpus"} <= tasks
+    assert not [name for name in tasks if re.fullmatch(r"\w+-[0-9a-f]{3}", name)]  # what Prefect makes up
     names = {run["name"] for run in worker.runs(state={"type": {"any_": ["COMPLETED"]}})}
-    assert {"train simple_rnn on sample, seed 0", "score the inbox"} <= names
+    assert {"train simple_rnn on sample, seed 42", "score the inbox"} <= names
     with (worker.data / "sample" / "reviews-columns.csv").open(newline="", encoding="utf-8-sig") as file:
         reviews = [row["review"] for row in csv.DictReader(file)]
     assert len(reviews) == 80
@@ -100,92 +93,32 @@ def test_what_the_ui_lacks(worker: House) -> None:
     assert not any(review[:30] in shown for review in reviews)
 
 
-def test_late_runs_that_do_the_work_again(worker: House) -> None:
-    worker.stop("worker")
-    runs = [worker.submit("every-15-minutes") for _ in range(6)]
-    began = time.monotonic()
-    worker.start("worker")
-    assert {worker.ended(run, 300) for run in runs} == {"COMPLETED"}
-    took = [run["total_run_time"] for run in worker.runs(id={"any_": runs})]
-    print(f"{len(runs)} late runs over after {time.monotonic() - began:.0f} s; each took {sorted(took)} s")
-    for run in runs:  # log lines arrive a little later than states
-        wait_until(lambda run=run: "Nothing to do." in worker.logged(run), 30, "it says so")  # type: ignore[misc]
-    assert len(rows_of(worker)) == 2
-    assert sorted(took)[len(took) // 2] < 4
+def test_a_release_by_hand_that_scores_nothing(worker: House) -> None:
+    worker.watch("train/weekly", **TINY, fit={"epochs": 1, "seed": 7})
+    current = scored_after_each_release(worker)
+    (other,) = {path.parent.name for path in worker.data.glob("models/*/manifest.json")} - {current}
+    for command, expected in ((["promote", other], other), (["rollback"], current)):
+        done = worker.run("python", "flows/release.py", *command)
+        assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stdout
+        assert scored_after_each_release(worker) == expected
 
 
-def training(house: House, seed: int, epochs: int = 40) -> str:
-    """A training of half a minute or more, in its second epoch."""
-    run = house.submit(
-        "weekly",
-        corpus={"corpus": "sample"},
-        fit={"epochs": epochs, "patience": epochs, "seed": seed},
-    )
-    wait_until(lambda: "epoch 2 of" in house.logged(run), 120, "the training is on its way")
-    return run
+def scored_after_each_release(house: House) -> str:
+    """Waits until score/backfill has run once for each release; gives the current model, which scored the inbox."""
+    verdicts = [json.loads(line)["verdict"] for line in (house.data / "models" / "releases.jsonl").open()]
+    wanted = house.deployment("backfill")["id"]
 
+    def ended() -> bool:
+        runs = [run for run in house.runs() if run["deployment_id"] == wanted]
+        assert all(run["created_by"]["type"] == "AUTOMATION" for run in runs)
+        completed = [run for run in runs if run["state_type"] == "COMPLETED"]
+        return len(completed) == len(runs) == len([verdict for verdict in verdicts if verdict != "held"])
 
-def test_the_worker_killed(worker: House) -> None:
-    run = training(worker, seed=1, epochs=12)
-    worker.stop("worker", signal.SIGKILL)
-    worker.start("worker")
-    state = worker.ended(run)
-    print(f"the run of a killed worker: {state}")
-    again = worker.submit("weekly", corpus={"corpus": "sample"}, fit={"epochs": 12, "patience": 12, "seed": 1})
-    assert worker.ended(again) == "COMPLETED"
-
-
-def test_the_server_restarted(worker: House) -> None:
-    run = training(worker, seed=2, epochs=12)
-    worker.stop("serve")
-    time.sleep(3)
-    worker.serve()
-    assert worker.ended(run) == "COMPLETED"
-    assert worker.ended(worker.submit("every-15-minutes")) == "COMPLETED"
-
-
-def test_the_process_of_a_run_killed(worker: House) -> None:
-    run = training(worker, seed=3, epochs=12)
-    subprocess.run(["kill", "-9", str(worker.engine(run))], check=True)
-    assert worker.ended(run) == "CRASHED"
-    wait_until(lambda: "go on with: prefect deployment run --id" in worker.logged(run), 30, "a word on how to go on")
-    again = worker.submit("weekly", corpus={"corpus": "sample"}, fit={"epochs": 12, "patience": 12, "seed": 3})
-    assert worker.ended(again) == "COMPLETED"
-    assert "epoch 1 of" not in worker.logged(again)  # it went on after the last whole epoch
-    wait_until(lambda: set(rows_of(worker).values()) == {80, 500}, 60, "the inbox is scored with each model")
-
-
-def test_a_dead_run_that_stays_running(worker: House) -> None:
-    told: list[bytes] = []
-
-    class Listener(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    listener = HTTPServer(("127.0.0.1", 0), Listener)
-    Thread(target=listener.serve_forever, daemon=True).start()
-    for _ in range(2):
-        made = worker.run(*worker.make("automations"), f"WEBHOOK=http://127.0.0.1:{listener.server_port}/")
-        assert made.returncode == 0, made.stdout
-    assert len(worker.ask("/automations/filter", {})) == 3
-    run = training(worker, seed=4)
-    process = worker.engine(run)
-    worker.stop("worker", signal.SIGKILL)
-    subprocess.run(["kill", "-9", str(process)], check=False)
-    began = time.monotonic()
-    assert worker.ended(run, 240) == "CRASHED"
-    print(f"a dead run was found after {time.monotonic() - began:.0f} s")
-    wait_until(lambda: any(run.encode() in words for words in told), 30, "the webhook is told")
-    listener.shutdown()
-    worker.start("worker")
-    assert worker.ended(worker.submit("every-15-minutes"), 400) == "COMPLETED"
+    wait_until(ended, 120, "each release has the inbox scored")
+    current = json.loads((house.data / "models" / "current.json").read_bytes())["model_id"]
+    assert len([name for name in rows_of(house) if name.startswith(f"model={current}/")]) == 2
+    return str(current)
 
 
 def test_sqlite_where_it_belongs(house: House) -> None:
     assert (house.data / ".prefect" / "prefect.db").is_file()
-    assert Path(house.data / ".prefect").stat().st_size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import urllib.error
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.conftest import SAMPLE, House, copy_clone, free_port, wait_until
+from tests.deploy.conftest import ROOT, TINY, House, copy_clone, free_port, wait_until
 
 PASSWORD = "operator:a password of the tests"
 
@@ -24,11 +26,17 @@ def program(name: str) -> str | None:
     return found or next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
 
 
+def as_the_readme_says(pattern: str) -> str:
+    found = re.search(pattern, (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+    assert found
+    return found[1]
+
+
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
     """A PostgreSQL server of the tests' own; gives its address."""
-    initdb, postgres = program("initdb"), program("postgres")
-    if initdb is None or postgres is None:
+    initdb, postgres, psql = program("initdb"), program("postgres"), program("psql")
+    if initdb is None or postgres is None or psql is None:
         pytest.skip("PostgreSQL is not installed (Debian package: postgresql)")
     # It refuses to run as root. Its folder lies where another user may get to it, and sockets have short paths.
     someone = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
@@ -36,8 +44,9 @@ def postgresql() -> Iterator[str]:
     folder = Path(subprocess.run([*someone, "mktemp", "-d"], check=True, capture_output=True, text=True).stdout.strip())
     port = free_port()
     try:
+        passwords = ["--auth-local=trust", "--auth-host=scram-sha-256"]
         subprocess.run(
-            [*someone, initdb, "-D", str(folder / "db"), "-U", user, "--auth=trust", "-E", "UTF8", "--no-sync"],
+            [*someone, initdb, "-D", str(folder / "db"), "-U", user, *passwords, "-E", "UTF8", "--no-sync"],
             check=True,
             capture_output=True,
             cwd="/",
@@ -50,8 +59,12 @@ def postgresql() -> Iterator[str]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: (folder / f".s.PGSQL.{port}").exists(), 60, "PostgreSQL answers")
-            yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}/postgres"
+            at = [psql, "-q", "-h", str(folder), "-p", str(port), "-U", user, "postgres"]
+            asked = [*at, "-c", "select 1"]
+            wait_until(lambda: not subprocess.run(asked, capture_output=True).returncode, 60, "PostgreSQL answers")
+            subprocess.run([*at, *shlex.split(as_the_readme_says(r"psql (-c \"create role .*\"$)"))], check=True)
+            address = as_the_readme_says(r"^PREFECT_API_DATABASE_CONNECTION_URL=(.*)$")
+            yield address.replace(":5432/", f":{port}/")
         finally:
             server.terminate()
             server.wait(30)
@@ -73,13 +86,12 @@ def production(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.copy(house.data / "sample" / "reviews-columns.csv", house.data / "inbox")
     house.serve()
     try:
-        made = house.run(*house.make("deploy"))
-        assert made.returncode == 0, made.stdout
+        house.make_now("deploy")
+        house.pause()
         house.start("worker")
         yield house
     finally:
-        for name in reversed(list(house.processes)):
-            house.stop(name)
+        house.stop_all()
 
 
 def test_postgresql_and_a_password(production: House) -> None:
@@ -87,11 +99,7 @@ def test_postgresql_and_a_password(production: House) -> None:
         urllib.request.urlopen(
             urllib.request.Request(f"{production.url}/flows/filter", b"{}", {"content-type": "application/json"})
         )
-    trained = production.run(
-        "prefect", "deployment", "run", "train/weekly", "--watch", "--param", SAMPLE, "--param", 'fit={"epochs": 1}'
-    )  # fmt: skip
-    assert trained.returncode == 0, trained.stdout
-    scored = production.run("prefect", "deployment", "run", "score/every-15-minutes", "--watch")
-    assert scored.returncode == 0, scored.stdout
+    production.watch("train/weekly", **TINY, fit={"epochs": 1})
+    production.watch("score/every-15-minutes")
     assert len(list(production.data.glob("scores/model=*/*.parquet"))) == 1
     assert not (production.data / ".prefect" / "prefect.db").exists()

@@ -1,0 +1,59 @@
+"""What the log of a run that failed says: one line for a known cause, with the command that goes on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import flow, task
+from prefect.client.schemas.objects import FlowRun, State, StateType
+
+from flows.score import score
+from tasks import operation
+from tasks.lib import errors
+
+
+def fail(error: Exception) -> None:
+    @task
+    def inner() -> None:
+        raise error
+
+    @flow
+    def outer() -> None:
+        inner()
+
+    outer(return_state=True)
+
+
+def test_a_traceback_where_one_line_says_it(prefect: None, caplog: pytest.LogCaptureFixture) -> None:
+    fail(errors.InputError("a.csv: no column 'review'. Name it."))
+    told = [record for record in caplog.records if "a.csv" in record.getMessage()]
+    assert [record.name for record in told] == ["prefect.task_runs", "prefect.flow_runs"]  # the two states
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_an_error_of_ours_without_its_traceback(prefect: None, caplog: pytest.LogCaptureFixture) -> None:
+    fail(ZeroDivisionError())
+    assert [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("parameters", [{}, {"paths": ["it's here.csv"], "options": {"rescore": True}}], ids=str)
+def test_a_command_that_goes_on_with_something_else(
+    parameters: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = FlowRun(flow_id=uuid4(), name="score", deployment_id=uuid4(), parameters=parameters)
+    reason = "Flow run encountered an exception: InputError: no such file."
+    operation.explain_failure(score, run, State(type=StateType.FAILED, name="Failed", message=reason))
+    (line,) = caplog.messages
+    assert line.startswith("score failed: InputError: no such file. What is done is kept; go on with: ")
+    command = shlex.split(line.partition("go on with: ")[2])
+    assert command[:5] == ["prefect", "deployment", "run", "--id", str(run.deployment_id)]
+    assert [json.loads(word) for word in command[6:]] == ([parameters] if parameters else [])
+
+
+def test_words_on_the_command_line_where_the_error_itself_says_it(caplog: pytest.LogCaptureFixture) -> None:
+    operation.explain_failure(score, FlowRun(flow_id=uuid4()), State(type=StateType.FAILED))
+    assert not caplog.messages

@@ -1,0 +1,137 @@
+"""Releasing by hand: the same event as after a training where a server is set up, quick and quiet where none is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import release
+from tasks import operation
+from tasks.lib import registry
+from tasks.lib.config import FitConfig, ReleaseConfig
+from tasks.lib.layout import CLONE, Layout
+from tests.flows.conftest import train_small
+
+NOWHERE = "http://127.0.0.1:9/api"
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that the server is sent."""
+    events: list[dict[str, Any]] = []
+    pass_on = SyncPrefectClient.request
+
+    def request(client: SyncPrefectClient, method: Any, path: Any, **what: Any) -> Any:
+        if path == "/events":
+            events.extend(what["json"])
+        return pass_on(client, method, path, **what)
+
+    monkeypatch.setattr(SyncPrefectClient, "request", request)
+    monkeypatch.setenv("PREFECT_API_URL", "the tests' own")  # the settings of the fixture `prefect` say which
+    return events
+
+
+@pytest.fixture(scope="module")
+def two_once(trained_once: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A data folder with two models. Not to be written to: see `two`."""
+    data = tmp_path_factory.mktemp("two") / "data"
+    shutil.copytree(trained_once.root, data)
+    return train_small(data, fit=FitConfig(epochs=1, seed=7, device="cpu"))
+
+
+@pytest.fixture
+def two(two_once: Layout, tmp_path: Path) -> tuple[Layout, str, str]:
+    """A copy of it for the test alone, its current model and the other one."""
+    data = Layout(shutil.copytree(two_once.root, tmp_path / "data"))
+    current = registry.current_id(data.models)
+    (other,) = set(registry.model_ids(data.models)) - {current}
+    return data, current, other
+
+
+def command(data: Layout, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """`python flows/release.py` with no other settings of Prefect than these."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.run(
+        [sys.executable, "-X", "importtime", "flows/release.py", *arguments, "--data-dir", str(data.root)],
+        cwd=CLONE,
+        env=mine | {"PREFECT_HOME": str(data.root / ".prefect"), **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_promotion_by_hand_that_nobody_hears_of(two: tuple[Layout, str, str], sent: list[dict[str, Any]]) -> None:
+    data, current, other = two
+    release.promote(other, data_dir=data.root)
+    (event,) = sent
+    assert event["event"] == operation.PROMOTED
+    assert event["resource"]["prefect.resource.id"] == f"sentiment.model.{other}"
+    told = event["payload"]
+    assert (told["replaces"], told["verdict"], told["corpus"]) == (current, "forced", "sample")
+    assert told["accuracy"] == registry.read_metrics(data.models, other)["accuracy"]
+
+
+def test_a_rollback_that_nobody_hears_of(two: tuple[Layout, str, str], sent: list[dict[str, Any]]) -> None:
+    data, current, other = two
+    registry.promote(data.models, other)
+    release.rollback(data_dir=data.root)
+    assert [event["resource"]["prefect.resource.name"] for event in sent] == [current]
+    assert sent[0]["payload"]["verdict"] == "rolled back"
+
+
+def test_an_event_although_nothing_changed(two: tuple[Layout, str, str], sent: list[dict[str, Any]]) -> None:
+    data, current, _ = two
+    release.promote(current, data_dir=data.root)
+    assert not sent
+
+
+def test_a_training_whose_event_says_another_thing(trained: Layout, sent: list[dict[str, Any]]) -> None:
+    train_small(trained.root, fit=FitConfig(epochs=1, seed=7, device="cpu"), release=ReleaseConfig(force=True))
+    (event,) = sent
+    assert event["resource"]["prefect.resource.name"] == registry.current_id(trained.models)
+    assert [entry["prefect.resource.role"] for entry in event["related"]] == ["flow-run"]
+
+
+def test_prefect_loaded_where_no_server_is_set_up(two: tuple[Layout, str, str]) -> None:
+    data, _, other = two
+    done = command(data, "promote", other)
+    assert done.stdout == f"Current model: {other} (forced, promoted by hand)\n"
+    assert "cyclopts" in done.stderr  # the list of what was imported is there
+    assert not re.search(r"\|\s+prefect\b", done.stderr)
+
+
+def test_a_server_that_cannot_be_reached(two: tuple[Layout, str, str], tmp_path: Path) -> None:
+    data, _, other = two
+    done = command(data, "promote", other, PREFECT_API_URL=NOWHERE)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        f"Current model: {other} (forced, promoted by hand)",
+        f"{NOWHERE} was not told of the promotion (ConnectError): the next scheduled run scores with {other}.",
+    ]
+    assert "Traceback" not in done.stderr
+    assert registry.current_id(data.models) == other
+
+
+def test_a_profile_that_names_a_server(two: tuple[Layout, str, str]) -> None:
+    data, _, other = two
+    (data.root / ".prefect").mkdir()
+    profile = f'active = "here"\n[profiles.here]\nPREFECT_API_URL = "{NOWHERE}"\n[profiles.local]\n'
+    (data.root / ".prefect" / "profiles.toml").write_text(profile)
+    assert f"{NOWHERE} was not told" in command(data, "promote", other).stdout
+    assert NOWHERE not in command(data, "rollback", PREFECT_PROFILE="local").stdout  # that one names none
+
+
+def test_a_server_started_for_nobody_to_hear(trained: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operation, "get_client", lambda **_: pytest.fail("a temporary server would be started"))
+    with temporary_settings({PREFECT_API_URL: None}):
+        operation.announce(trained.models, before=None)
