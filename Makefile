@@ -38,7 +38,7 @@ bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the r
 	$(BIN)/python -m tests.benchmarks
 
 lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --extra dask --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
 
 clean-cache: $(READY) ## free what no model and no table needs

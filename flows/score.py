@@ -10,11 +10,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/sc
 
 from tasks import environment, temporary_server
 
-environment.prepare(command_line=__name__ == "__main__")
+environment.prepare(command_line=__name__ in {"__main__", "__mp_main__"})  # the latter: a worker of --runner dask
 if __name__ == "__main__":
     temporary_server.start()  # it comes up while Prefect is imported
 
 import logging
+from collections.abc import Generator
+from contextlib import closing
 
 from cyclopts import App, Parameter
 from prefect import flow
@@ -23,7 +25,7 @@ from prefect.runtime import flow_run
 from tasks import command_line, locking, operation, ui
 from tasks.inbox import find_dumps
 from tasks.lib import errors, files, inbox, quarantine, registry
-from tasks.lib.config import ScoreConfig
+from tasks.lib.config import RunnerConfig, ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.predict import FileReport, export_dump, open_model, score_dump, sweep
 from tasks.report import write_report
@@ -49,6 +51,7 @@ def _run_name() -> str:
 def score(
     paths: list[Path] | None = None,
     options: ScoreConfig = ScoreConfig(),
+    runner: RunnerConfig = RunnerConfig(),
     data_dir: Path = Path("data"),
 ) -> None:
     """New dumps -> a score table and a quarantine table for each -> report. Fails at the end if a file failed.
@@ -66,19 +69,10 @@ def score(
     sweep(data)
     dumps = find_dumps(where(data, paths, options), options, data.root)
     new = [dump for dump in dumps if dump.status == "new"]
-    reports = [failed(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
+    reports = [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     if new:
         open_model(data.models, model_id)  # a damaged model ends the run before the first row
-    progress = ui.Progress("score-progress", ui.files(len(new)))
-    made = []
-    for number, dump in enumerate(new):
-        progress.show(100 * number / len(new), dump.name)
-        made.append(score_one(dump, model_id, options, data.root))
-    for dump, report in zip(new, made, strict=True):  # what another run is at comes last: it may be killed
-        busy = report.status == "busy"
-        reports.append(score_one(dump, model_id, options, data.root, wait=True) if busy else report)
-    if new:
-        progress.show(100)
+        reports += score_all(new, model_id, options, runner, data.root)
     if options.csv:
         reports += export_others(dumps, model_id, data.root)
     if not reports:
@@ -91,13 +85,43 @@ def score(
         raise errors.PipelineError(f"{len(found)} of {len(reports)} files failed:\n  " + "\n  ".join(found))
 
 
+def score_all(
+    dumps: list[inbox.Dump], model_id: str, options: ScoreConfig, runner: RunnerConfig, data_dir: Path
+) -> list[FileReport]:
+    """The report of each dump; what another run is at comes last: it may be killed."""
+    progress = ui.Progress("score-progress", ui.files(len(dumps)))
+    made = []
+    with closing(one_by_one(dumps, model_id, options, runner, data_dir)) as reports:
+        for number, dump in enumerate(dumps):
+            progress.show(100 * number / len(dumps), dump.name)
+            made.append(next(reports))
+    again = [
+        score_one(dump, model_id, options, data_dir, wait=True) if report.status == "busy" else report
+        for dump, report in zip(dumps, made, strict=True)
+    ]
+    progress.show(100)
+    return again
+
+
+def one_by_one(
+    dumps: list[inbox.Dump], model_id: str, options: ScoreConfig, runner: RunnerConfig, data_dir: Path
+) -> Generator[FileReport, None, None]:
+    """The report of each dump as it is scored, here or on a cluster."""
+    if runner.runner == "dask":
+        from tasks import cluster  # it loads Dask
+
+        yield from cluster.score(dumps, model_id, options, data_dir, runner)
+    else:
+        for dump in dumps:
+            yield score_one(dump, model_id, options, data_dir)
+
+
 def score_one(
     dump: inbox.Dump, model_id: str, options: ScoreConfig, data_dir: Path, *, wait: bool = False
 ) -> FileReport:
     """The report of one dump; a dump that fails does not keep the others from being scored."""
     state = score_dump(dump, model_id, options, data_dir, wait, return_state=True)
-    result = state.result(raise_on_failure=False)
-    return result if isinstance(result, FileReport) else failed(dump, model_id, str(result))
+    return FileReport.of(dump, model_id, state.result(raise_on_failure=False))
 
 
 def export_others(dumps: list[inbox.Dump], model_id: str, data_dir: Path) -> list[FileReport]:
@@ -105,17 +129,7 @@ def export_others(dumps: list[inbox.Dump], model_id: str, data_dir: Path) -> lis
     scored = [(dump, dump.table) for dump in dumps if dump.status == "scored" and dump.table]
     states = [(dump, export_dump(dump, table, data_dir, return_state=True)) for dump, table in scored]
     results = [(dump, state.result(raise_on_failure=False)) for dump, state in states]
-    return [
-        result if isinstance(result, FileReport) else failed(dump, model_id, str(result))
-        for dump, result in results
-        if result is not None
-    ]
-
-
-def failed(dump: inbox.Dump, model_id: str, reason: str) -> FileReport:
-    """The report of a dump that could not be scored; its reason always begins with its name."""
-    named = reason if reason.startswith(dump.path.name) else f"{dump.name}: {reason}"
-    return FileReport(file=dump.name, status="failed", model_id=model_id, reason=named, sha256=dump.sha256)
+    return [FileReport.of(dump, model_id, result) for dump, result in results if result is not None]
 
 
 def which_model(data: Layout, options: ScoreConfig) -> str:
@@ -174,6 +188,7 @@ app = App(name="score.py", help=__doc__, version_flags=[], help_format="plaintex
 def main(
     *paths: Annotated[Path, Parameter(help="Review dumps, or folders of them; default: data/inbox.")],
     options: Annotated[ScoreConfig, Parameter(name="*")] = ScoreConfig(),
+    runner: Annotated[RunnerConfig, Parameter(name="*")] = RunnerConfig(),
     data_dir: command_line.DataDir = command_line.DEFAULT_DATA,
     dry_run: Annotated[
         bool,
@@ -183,7 +198,7 @@ def main(
     """Score new review dumps with the current model."""
     if not dry_run:
         with temporary_server.running():
-            score([path.resolve() for path in paths] or None, options, data_dir.resolve())
+            score([path.resolve() for path in paths] or None, options, runner, data_dir.resolve())
         return
     data = Layout(data_dir.resolve())
     model_id = which_model(data, options)

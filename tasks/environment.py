@@ -21,6 +21,7 @@ ALWAYS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s is not enough on a busy small machine
     "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGER,  # our lines are shown in Prefect's UI
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "DASK_LOGGING__DISTRIBUTED": "critical",  # how a cluster comes and goes; what fails is told by us
     "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's notes about the machine; what fails still raises
     "TF_ENABLE_ONEDNN_OPTS": "0",  # the same results whatever instructions the processor has
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import re
 import sys
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 from prefect import task
 from prefect.runtime import task_run
@@ -52,13 +54,29 @@ class FileReport(BaseModel):
         """Quarantined rows, whatever the reason."""
         return sum(self.quarantined.values())
 
+    @classmethod
+    def of(cls, dump: Dump, model_id: str, result: object) -> Self:
+        """The report that came of a dump, or one of its failure; the reason of that always begins with its name."""
+        if isinstance(result, cls):
+            return result
+        reason = str(result)
+        named = reason if reason.startswith(dump.path.name) else f"{dump.name}: {reason}"
+        return cls(file=dump.name, status="failed", model_id=model_id, reason=named, sha256=dump.sha256)
+
 
 def _run_name() -> str:
     return f"score {task_run.parameters['dump'].name}"
 
 
 @task(name="score", task_run_name=_run_name, persist_result=False)
-def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path, wait: bool = False) -> FileReport:
+def score_dump(
+    dump: Dump,
+    model_id: str,
+    config: ScoreConfig,
+    data_dir: Path,
+    wait: bool = False,
+    pool: scoring.Pool | None = None,
+) -> FileReport:
     """Scores one dump, unless another run is at it (with `wait`, that is waited for) or has just done it."""
     data = Layout(data_dir)
     table = dump.table or tables.table_path(data.scores, model_id, tables.table_name(dump.path.name, dump.sha256))
@@ -72,10 +90,10 @@ def score_dump(dump: Dump, model_id: str, config: ScoreConfig, data_dir: Path, w
             if other and config.csv:
                 _export(dump.name, data, other)
             return FileReport(file=dump.name, status="busy", model_id=model_id, sha256=dump.sha256)
-        with _no_text_in_errors(dump.name), _progress(dump.name) as on_rows:
+        with no_text_in_errors(dump.name), _progress(dump.name) as on_rows:
             scored = scoring.score(
                 dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantined,
-                on_rows=on_rows,
+                on_rows=on_rows, pool=pool,
             )  # fmt: skip
         exported = _export(dump.name, data, table) if config.csv else ""
     report = FileReport(
@@ -111,7 +129,7 @@ def export_dump(dump: Dump, table: Path, data_dir: Path) -> FileReport | None:
 def _export(name: str, data: Layout, table: Path) -> str:
     """Exports a table whose dump is locked, unless it has been; returns the path of the CSV, or ""."""
     path = data.csv / table.parent.name / f"{table.stem}.csv"
-    with _no_text_in_errors(name):
+    with no_text_in_errors(name):
         if tables.is_exported(table, path):
             return ""
         tables.export_csv(table, path)
@@ -144,7 +162,7 @@ def open_model(models: Path, model_id: str) -> scoring.Model:
 
 
 @contextmanager
-def _no_text_in_errors(name: str) -> Iterator[None]:
+def no_text_in_errors(name: str) -> Iterator[None]:
     """An unforeseen error may quote a review; only its kind and place may reach logs and messages."""
     try:
         yield
@@ -161,7 +179,7 @@ def _no_text_in_errors(name: str) -> Iterator[None]:
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int], None]]:
     """A bar with reviews per second on a terminal; elsewhere the count goes to the bar in the UI."""
-    if not sys.stdout.isatty():
+    if not sys.stdout.isatty() or multiprocessing.parent_process():  # several workers on one terminal
         seen = 0
 
         def note(rows: int) -> None:

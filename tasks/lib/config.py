@@ -89,6 +89,23 @@ class ReleaseConfig(StageConfig):
     force: bool = Field(False, description="Make the new model current even if it is worse, or from the sample corpus.")
 
 
+class RunnerConfig(StageConfig):
+    """Where review dumps are scored."""
+
+    runner: Literal["local", "dask"] = Field(
+        "local", description="Score in this process, or on a Dask cluster (extra `dask`)."
+    )
+    dask_address: str | None = Field(
+        None,
+        description="Address of a Dask scheduler, for example tcp://10.0.0.5:8786; default: a cluster on this machine, "
+        "for this run alone.",
+    )
+    dask_workers: int = Field(2, ge=1, le=256, description="Worker processes of the cluster on this machine.")
+    dask_split: float = Field(
+        64, ge=0, description="Megabytes above which a dump is scored in parts, by all workers at once."
+    )
+
+
 class ScoreConfig(StageConfig):
     """How review dumps are read and scored."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tasks.lib.text import Encoder
 
 HISTOGRAM_BINS = 20
 AHEAD = 2
+Scores = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]  # probabilities, known tokens
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
@@ -55,7 +57,7 @@ class Model:
         encoder = Encoder(word_index, num_words=shards["num_words"], maxlen=shards["maxlen"])
         return cls(model_id, encoder, scorer, manifest["threshold"])
 
-    def __call__(self, reviews: list[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    def __call__(self, reviews: list[str]) -> Scores:
         """The probability that each review is positive (rows,), and how many known words it has (rows,).
 
         Raises `ModelError` if a probability is no number.
@@ -70,23 +72,35 @@ class Model:
         return probabilities, known_tokens
 
 
-def _ahead(
-    blocks: Iterable[Block], model: Model, review_index: int
-) -> Iterator[tuple[Block, npt.NDArray[np.float32], npt.NDArray[np.int32]]]:
-    """Each block with its scores, in order; later blocks are read and scored while earlier ones are written.
+@dataclass(frozen=True)
+class Pool:
+    """Where blocks are scored: `submit` takes the reviews of one, at most `ahead` of them wait for their scores."""
+
+    submit: Callable[[list[str]], Future[Scores]]
+    ahead: int
+
+
+@contextmanager
+def _thread(model: Model) -> Iterator[Pool]:
+    """A thread of this process.
 
     Reading and writing take about as long as encoding and scoring, so two cores do it in 0.6 of the time of one
-    after the other. At most `AHEAD` blocks wait.
+    after the other.
     """
-    waiting: deque[tuple[Block, Future[tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]]]] = deque()
     with ThreadPoolExecutor(1) as worker:
-        for block in blocks:
-            waiting.append((block, worker.submit(model, [row[review_index] for row in block.rows])))
-            if len(waiting) > AHEAD:
-                first, scores = waiting.popleft()
-                yield first, *scores.result()
-        for first, scores in waiting:
-            yield first, *scores.result()
+        yield Pool(lambda reviews: worker.submit(model, reviews), AHEAD)
+
+
+def _scored(blocks: Iterable[Block], pool: Pool, review_index: int) -> Iterator[tuple[Block, Scores]]:
+    """Each block with its scores, in order; later blocks are read and scored while earlier ones are written."""
+    waiting: deque[tuple[Block, Future[Scores]]] = deque()
+    for block in blocks:
+        waiting.append((block, pool.submit([row[review_index] for row in block.rows])))
+        if len(waiting) > pool.ahead:
+            first, scores = waiting.popleft()
+            yield first, scores.result()
+    for first, scores in waiting:
+        yield first, scores.result()
 
 
 @dataclass(frozen=True)
@@ -112,12 +126,14 @@ def score(
     quarantined: Path,
     *,
     on_rows: Callable[[int], None] = lambda rows: None,
+    pool: Pool | None = None,
 ) -> Scored:
     """Scores the dump at `path`, whose bytes have `sha256`, and publishes its tables.
 
-    With `config.requeue`, they take the place of those of earlier tries at the same repaired dump. `on_rows` is
-    told the number of rows of each block as it is written. Raises `InputError` if the dump cannot be read as a
-    whole or changed meanwhile, `OutputError` if the tables cannot be written; then nothing is published.
+    Blocks are scored by a thread beside this one, or by the `pool`. With `config.requeue`, the tables take the place
+    of those of earlier tries at the same repaired dump. `on_rows` is told the number of rows of each block as it is
+    written. Raises `InputError` if the dump cannot be read as a whole or changed meanwhile, `OutputError` if the
+    tables cannot be written; then nothing is published.
     """
     threshold = model.threshold if config.threshold is None else config.threshold
     before = _standing(path)
@@ -134,8 +150,11 @@ def score(
         )
         carried = tables.carried_columns(dump.header, config.keep, name)
         histogram = np.zeros(HISTOGRAM_BINS, np.int64)
-        with tables.Tables(table, quarantined, origin, carried) as out:
-            for block, probabilities, known_tokens in _ahead(dump, model, dump.review_index):
+        with (
+            tables.Tables(table, quarantined, origin, carried) as out,
+            nullcontext(pool) if pool else _thread(model) as scorers,
+        ):
+            for block, (probabilities, known_tokens) in _scored(dump, scorers, dump.review_index):
                 out.add(block, probabilities, known_tokens)
                 histogram += np.histogram(probabilities, HISTOGRAM_BINS, (0, 1))[0]
                 on_rows(len(block.rows) + len(block.spans))

@@ -62,13 +62,14 @@ class Command:
     def left_behind(self, seconds: float = 15) -> list[int]:
         """The processes with this command's Prefect home that still live after so many seconds."""
         deadline = time.monotonic() + seconds
-        while (found := self._processes()) and time.monotonic() < deadline:
+        while (found := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.1)
         for pid in found:
             os.kill(pid, signal.SIGKILL)
         return found
 
-    def _processes(self) -> list[int]:
+    def processes(self) -> list[int]:
+        """The living processes with this command's Prefect home."""
         wanted = f"PREFECT_HOME={self.home}\0".encode()
         found = []
         for folder in Path("/proc").glob("[0-9]*"):
