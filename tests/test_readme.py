@@ -27,7 +27,7 @@ def option_rows(*models: type[StageConfig]) -> Iterator[str]:
             yield f"| {option} | {default} | {field.description} |"
 
 
-@pytest.mark.parametrize("row", [*option_rows(*TRAIN), *option_rows(config.ScoreConfig)])
+@pytest.mark.parametrize("row", [*option_rows(*TRAIN), *option_rows(config.ScoreConfig, config.RunnerConfig)])
 def test_an_option_that_the_readme_lacks_or_tells_otherwise(row: str) -> None:
     assert row in README
 

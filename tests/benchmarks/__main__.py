@@ -119,6 +119,7 @@ def main(
         training(bench)
         scoring(bench, rows)
         runs(bench)
+        dask(bench)
 
 
 def row(what: str, reference: str, ours: str, ratio: str = "") -> None:
@@ -236,6 +237,38 @@ def runs(bench: Bench) -> None:
     row(
         "scoring the dump with start-up, server running", f"{theirs:.1f} s", f"{scored:.1f} s", f"{theirs / scored:.1f}"
     )
+
+
+def dask(bench: Bench) -> None:
+    """20 dumps scored by two Dask workers of this machine, and by one process; start-up included."""
+    with gzip.open(bench.dump, "rt", newline="", encoding="utf-8") as file:
+        count = sum(1 for _ in csv.reader(file)) - 1
+    for size in (count, 10 * count):
+        folder = bench.folder / f"twenty-{size}"
+        folder.mkdir()
+        whole = repeated(bench.dump, bench.folder / "whole.csv", size)
+        split(whole, folder, 20)
+        command = ("flows/score.py", folder, "--data-dir", bench.data, "--rescore", "--runner")
+        with server(bench):
+            taken = [[bench.run(*command, runner)[1] for runner in ("local", "dask")] for _ in range(bench.repeats)]
+        alone, together = (statistics.median(times) for times in zip(*taken, strict=True))
+        row(
+            f"20 dumps of {size:,} reviews in all: one process -> two Dask workers",
+            "",
+            f"{alone:.1f} -> {together:.1f} s",
+            f"{alone / together:.2f}",
+        )
+
+
+def split(dump: Path, folder: Path, parts: int) -> None:
+    """The rows of a dump in `parts` dumps of about the same number of rows."""
+    with dump.open(newline="", encoding="utf-8") as file:
+        header, *records = csv.reader(file)
+    for part in range(parts):
+        with (folder / f"part-{part:02}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(header)
+            writer.writerows(records[part::parts])
 
 
 @contextmanager
