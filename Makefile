@@ -55,7 +55,7 @@ ON_SERVER = PATH="$(abspath $(BIN)):$$PATH" PREFECT_HOME="$${PREFECT_HOME:-$(abs
 # for a slot asks again after 3 s: with Prefect's 30 s a day's late runs would take an hour to end.
 SERVER = PREFECT_SERVER_ANALYTICS_ENABLED=false \
   PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem \
-  PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS=3
+  PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS=3
 
 serve: $(READY) ## start the Prefect server and its UI
 	$(ON_SERVER) $(SERVER) prefect server start --host 127.0.0.1 --port $(PORT)
@@ -65,8 +65,10 @@ deploy: $(READY) ## make the work pool and the deployments of prefect.yaml
 	  $(ON_SERVER) prefect --no-prompt work-pool create local --type process
 	$(ON_SERVER) prefect --no-prompt deploy --all
 
+# Three runs at once: a training, the scoring by the clock, a backfill. Without a limit it would ask for a slot for each late
+# run again and again, until the database of the server is locked.
 worker: $(READY) ## start a worker, which runs what is due
-	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS="$${PREFECT_WORKER_QUERY_SECONDS:-5}" prefect worker start --pool local --name local
+	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS="$${PREFECT_WORKER_QUERY_SECONDS:-5}" prefect worker start --pool local --name local --limit 3
 
 automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
 	$(ON_SERVER) python -m tasks.automations $(WEBHOOK)

@@ -37,11 +37,23 @@ def prepare(*, command_line: bool) -> None:
         logging.getLogger(name).addFilter(_without_known_tracebacks)
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.INFO)
+    if not command_line:
+        _outlive_the_worker()
     if command_line and not logger.handlers:
         logger.propagate = False  # Prefect's console would show each line a second time
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+
+
+def _outlive_the_worker() -> None:
+    """A deployed run prints to its worker. Where that was killed, rich would end the run, too, with the next line."""
+    from rich.console import Console
+
+    def on_broken_pipe(console: Console) -> None:
+        console.quiet = True
+
+    Console.on_broken_pipe = on_broken_pipe  # type: ignore[assignment,method-assign]
 
 
 def _without_known_tracebacks(record: logging.LogRecord) -> bool:

@@ -67,3 +67,8 @@ def test_a_link_in_the_readme_that_leads_nowhere(path: str) -> None:
 @pytest.mark.parametrize("script", sorted(set(re.findall(r"python (flows/\w+\.py)", README))))
 def test_a_script_in_the_readme_that_is_not_there(script: str) -> None:
     assert (ROOT / script).is_file()
+
+
+@pytest.mark.parametrize("setting", re.findall(r"\b(PREFECT_SERVER_\w+)=", (ROOT / "Makefile").read_text()))
+def test_a_setting_of_the_server_that_the_readme_lacks(setting: str) -> None:
+    assert re.search(rf"^{setting}=", README, flags=re.MULTILINE)

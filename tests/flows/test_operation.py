@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +17,7 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from flows.score import score
 from tasks import operation
 from tasks.lib import errors
+from tasks.lib.layout import CLONE
 
 
 def fail(error: Exception) -> None:
@@ -57,3 +61,15 @@ def test_a_command_that_goes_on_with_something_else(
 def test_words_on_the_command_line_where_the_error_itself_says_it(caplog: pytest.LogCaptureFixture) -> None:
     operation.explain_failure(score, FlowRun(flow_id=uuid4()), State(type=StateType.FAILED))
     assert not caplog.messages
+
+
+def test_a_run_that_ends_with_the_worker_that_it_prints_to(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib, sys; from tasks import environment; environment.prepare(command_line=False);"
+        "read, write = os.pipe(); os.close(read); os.dup2(write, 1); os.dup2(write, 2);"
+        "from rich.console import Console; console = Console(stderr=True);"
+        "[console.print(word) for word in ('one', 'two')];"
+        f"pathlib.Path({str(tmp_path / 'went-on')!r}).touch()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=CLONE, check=False)
+    assert (tmp_path / "went-on").exists()
