@@ -76,6 +76,23 @@ def test_a_training_that_is_disturbed_four_times_and_ends_otherwise(undisturbed:
     for how, text in moments:
         command = Command([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
         disturb(command, how, text, chance)
+    check_end(data, undisturbed, tmp_path)
+
+
+def test_a_training_killed_at_random_moments_that_ends_otherwise(undisturbed: Layout, tmp_path: Path) -> None:
+    data = Layout(tmp_path / "data")
+    chance = random.Random(5)
+    for _ in range(8):
+        command = Command([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
+        time.sleep(chance.uniform(1, 9))
+        status, _ = command.end(signal.SIGKILL)
+        assert status in (0, -signal.SIGKILL), command.output
+        assert command.left_behind() == []
+    check_end(data, undisturbed, tmp_path)
+
+
+def check_end(data: Layout, undisturbed: Layout, tmp_path: Path) -> None:
+    """The same command once more ends with what the undisturbed training gave."""
     status, output = run([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
     assert status == 0, output
     assert registry.current_id(data.models) == registry.current_id(undisturbed.models)
@@ -215,6 +232,26 @@ def test_a_full_and_a_read_only_disk_that_end_in_a_traceback(small_disk: Path, t
     assert status == 0, output
 
 
+def test_a_full_and_a_read_only_disk_for_the_tables(data: Layout, small_disk: Path, tmp_path: Path) -> None:
+    long_dump(data)
+    data.scores.symlink_to(small_disk)
+    arguments = [*SCORE, "--data-dir", str(data.root)]
+    for options, said in (("size=300k", "No space left on device"), ("ro", "Read-only file system")):
+        subprocess.run(["mount", "-o", f"remount,{options}", str(small_disk)], check=True)
+        started = time.monotonic()
+        status, output = run(arguments, tmp_path / "home")
+        assert status == 1
+        assert said in output
+        assert "Traceback" not in output
+        assert time.monotonic() - started < 60
+        assert not list(data.scores.glob("model=*/*.parquet"))
+    subprocess.run(["mount", "-o", "remount,rw,size=64m", str(small_disk)], check=True)
+    status, output = run(arguments, tmp_path / "home")
+    assert status == 0, output
+    (table,) = data.scores.glob("model=*/*.parquet")
+    assert pq.read_metadata(table).num_rows == LONG_ROWS - LONG_ROWS // 1000
+
+
 def test_a_full_and_a_read_only_prefect_home_that_end_in_a_traceback(data: Layout, small_disk: Path) -> None:
     """What Prefect's temporary server writes, it writes there."""
     (data.inbox / "d.csv").write_text("review\na good film\n")
@@ -264,15 +301,15 @@ def test_text_of_reviews_that_shows_where_it_must_not(data: Layout, tmp_path: Pa
     for name, content in files.items():
         (data.inbox / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     home = tmp_path / "home"
-    for arguments in ([], ["--rescore", "--keep", "year"], ["--rescore", "--csv"]):
+    in_parts = ["--rescore", "--runner", "dask", "--dask-split", "0.0005"]
+    for arguments in ([], ["--rescore", "--keep", "year"], ["--rescore", "--csv"], in_parts, ["--requeue"]):
         status, output = run([*SCORE, *arguments, "--data-dir", str(data.root)], home, PREFECT_LOGGING_LEVEL="DEBUG")
-        assert status == 1
-        assert "no-header.csv" in output
+        assert (status, "no-header.csv" in output) == ((0, False) if "--requeue" in arguments else (1, True)), output
 
     tables = [*data.scores.glob("model=*/*.parquet"), *data.quarantine.glob("*.parquet")]
     shown = [path for path in tables if any(MARKER in str(row) for row in pq.read_table(path).to_pylist())]
     assert len(shown) > 8, "the marker should be where reviews belong"
-    allowed = {*tables, *data.inbox.rglob("*"), *data.csv.rglob("*")}
+    allowed = {*tables, *data.inbox.rglob("*"), *data.csv.rglob("*"), *data.quarantine.glob("*-requeued.csv")}
     searched = [
         path for folder in (data.root, home) for path in folder.rglob("*") if path.is_file() and path not in allowed
     ]
