@@ -233,7 +233,7 @@ def test_late_runs_that_do_the_work_again(trained: House) -> None:
     assert set(watch.seconds) == set(runs)
     assert not watch.with_tensorflow
     assert max(took[run] for run in idle) < 4
-    assert max(watch.seconds[run] for run in idle) < 4
+    assert max(watch.seconds[run] for run in idle) < 6  # with the start of the process; half of it on a quiet machine
 
 
 @pytest.fixture
