@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from tasks import environment
+from tests import tally
 
 environment.prepare(command_line=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if tally.tried:
+        terminalreporter.write_line(
+            "tried: " + ", ".join(f"{count:,} {what}" for what, count in sorted(tally.tried.items()))
+        )
 
 
 @pytest.fixture(scope="session")

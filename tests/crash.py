@@ -15,6 +15,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tests import tally
+
 CALLS: list[tuple[Any, str]] = [
     *((os, name) for name in ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir", "open", "link")),
     *((pathlib.Path, name) for name in ("write_bytes", "write_text")),
@@ -79,6 +81,7 @@ def run(work: Callable[..., None], *args: Any, fatal: int = 0, seconds: float | 
     if process.is_alive():
         process.kill()
         process.join()
+    tally.tried["kills"] += process.exitcode == -signal.SIGKILL
     if process.exitcode not in (0, -signal.SIGKILL):
         raise RuntimeError(f"exit status {process.exitcode}")
     return int(counted.value)

@@ -16,6 +16,7 @@ from tasks import caching
 from tasks.lib import errors, files, registry
 from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import Layout
+from tests import tally
 from tests.flows.conftest import SMALL, train_small
 
 STEPS = ["download", "prepare", "fit", "evaluate", "baseline", "plot", "bundle"]
@@ -121,6 +122,7 @@ def test_random_faults_in_results_and_files_that_go_unseen(trained: Layout) -> N
         places = [trained.cache / caching.key(task, inputs), *(trained.root / name for name in record.made_files)]
         path = chance.choice(places)
         whole = path.read_bytes()
+        tally.tried["spoilt results and files"] += 1
         spoil(path, chance.choice(["flipped"] * 5 + ["truncated", "zeroed", "empty", "missing"]), chance)
         found, _ = caching.look_up(task, inputs, trained)
         assert found in (None, record), f"fault {number} in {path.name}"

@@ -15,6 +15,7 @@ import pytest
 
 from tasks.lib import compression, reviews
 from tasks.lib.errors import InputError
+from tests import tally
 
 Event = tuple[Any, ...]
 TEXT = (
@@ -84,6 +85,7 @@ def test_soup_is_read_alike_however_it_is_cut(seed: int, tmp_path: Path, monkeyp
         soup = bytes(draw.choices(alphabet, k=draw.randint(0, 400)))
         tidy = b"".join(b"%d,fine,pos\n" % i for i in range(draw.choice([0, 0, 5])))
         path.write_bytes(header + tidy + soup)
+        tally.tried["dumps damaged at random"] += 1
         limit = draw.choice([20, 100, 1 << 20])
         right = read(path, record_limit=limit)
         with monkeypatch.context() as patch:
@@ -170,6 +172,7 @@ def test_damaged_rows_cost_no_others(layout: str, seed: int, tmp_path: Path) -> 
     path = tmp_path / "damaged.csv"
     taken_along = invented = 0
     for _ in range(50):
+        tally.tried["dumps damaged at random"] += 1
         quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
         breaks = draw.choice([0, 0.3, 1])
         fields = [make(i, draw, text(draw, breaks)) for i in range(1, draw.choice([12, 40, 80]))]
@@ -211,6 +214,7 @@ def test_line_ends_make_no_difference(layout: str, tmp_path: Path) -> None:
         seen = []
         for end in (b"\n", b"\r\n", b"\r"):
             path.write_bytes(data.replace(b"\n", end))
+            tally.tried["dumps damaged at random"] += 1
             seen.append(
                 [
                     [value.replace(end.decode(), "\n") for value in event[2]]
@@ -234,6 +238,7 @@ def test_flipped_bytes_never_break_the_account(seed: int, tmp_path: Path) -> Non
             flipped[draw.randrange(len(flipped))] = (
                 draw.choice(b'",\n\r\0\xff;a') if draw.random() < 0.5 else draw.randrange(256)
             )
+        tally.tried["dumps damaged at random"] += 1
         path.write_bytes(flipped[: draw.choice([len(flipped), draw.randrange(len(flipped))])])
         try:
             events, counts = read(path)

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import tally
+
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--corpus", "sample", "--num-words", "500", "--maxlen", "30", "--embedding-dim", "4", "--units", "4"]
 TRAIN = ["flows/train.py", *SMALL, "--epochs", "12", "--patience", "12", "--device", "cpu"]
@@ -57,6 +59,7 @@ class Command:
         if number and self.process.poll() is None:
             (os.killpg if group else os.kill)(self.process.pid, number)
         status = self.process.wait(PATIENCE)
+        tally.tried["kills"] += status == -signal.SIGKILL
         return status, time.monotonic() - started
 
     def left_behind(self, seconds: float = 15) -> list[int]:
