@@ -249,13 +249,14 @@ FORMULA = r"^[=+\-@\t\r]"
 
 
 def export_csv(table: Path, path: Path) -> None:
-    """Writes a score table as CSV; cells that a spreadsheet would take for a formula get an apostrophe in front.
+    """Writes a score table as CSV; what a spreadsheet would take for a formula gets an apostrophe in front.
 
-    Only there: the Parquet table keeps every cell to the letter. Memory does not grow with the table. Raises
-    `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
+    Only there: the Parquet table keeps every cell and every column's name to the letter. Memory does not grow with
+    the table. Raises `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
     """
     batches = _batches(table)
     schema = next(batches).schema
+    schema = pa.schema([field.with_name(_harmless_name(field.name)) for field in schema])
     with files.new_file(path) as temporary, pa.csv.CSVWriter(temporary, schema) as writer:
         for batch in batches:
             columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
@@ -280,6 +281,10 @@ def _batches(table: Path) -> Iterator[pa.RecordBatch]:
 def _harmless(column: pa.Array) -> pa.Array:
     quoted = pc.binary_join_element_wise("'", column, "")
     return pc.if_else(pc.match_substring_regex(column, FORMULA), quoted, column)
+
+
+def _harmless_name(name: str) -> str:
+    return f"'{name}" if re.match(FORMULA, name) else name
 
 
 def read_footer(table: Path) -> dict[str, str] | None:

@@ -86,3 +86,17 @@ def test_a_cell_that_a_spreadsheet_runs(tmp_path: Path, cell: str) -> None:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [f"'{cell}", "x=1"]
     assert [float(row["positive_probability"]) for row in rows] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", '=HYPERLINK("x";"y")'])
+def test_a_column_name_that_a_spreadsheet_runs(tmp_path: Path, name: str) -> None:
+    dump = tmp_path / "d.csv"
+    with dump.open("w", newline="") as file:
+        csv.writer(file).writerows([[name, "review", "x=1"], ["7", "fine", "8"]])
+    table = score(dump, tmp_path)
+    assert name in pq.read_schema(table).names
+    tables.export_csv(table, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row)[-3:] == [f"'{name}", "review", "x=1"]
+    assert row[f"'{name}"] == "7"
