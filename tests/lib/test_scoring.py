@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib import errors, files, scoring, tables
 from tasks.lib.config import ScoreConfig
+from tasks.lib.text import Encoder
 from tests.lib.test_crashes import MODEL_ID, contents, dump, model
 
 Change = Callable[[Path], None]
@@ -104,3 +106,93 @@ def test_a_probability_that_is_no_number(tmp_path: Path) -> None:
     with pytest.raises(errors.ModelError, match="no numbers"):
         scoring.score(path, path.name, files.sha256(path), sick, ScoreConfig(), table, tmp_path / "q" / table.name)
     assert not list(tmp_path.rglob("*.parquet*"))
+
+
+class LastWord:
+    """A network whose probability is the rank of a review's last word: no two rows of the dump below share one."""
+
+    def __call__(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        return ((ids[:, -1] - 3) / 10_000).astype(np.float32)
+
+
+def last_word() -> scoring.Model:
+    encoder = Encoder({f"w{rank}": rank for rank in range(1, 8_000)}, num_words=9_000, maxlen=4)
+    return scoring.Model(MODEL_ID, encoder, LastWord(), 0.5)  # type: ignore[arg-type]
+
+
+def mixed_dump(path: Path, rows: int) -> tuple[list[tuple[int, int, int, int]], list[int], list[tuple[int, int]]]:
+    """Good rows as (number, first line, last line, words), the blank lines, and the bad ones as (first, last line)."""
+    good, blank, bad = [], [], []
+    content, line = [b"id,review\n"], 2
+    for number in range(1, rows + 1):
+        words = number % 13 + 1
+        review = " ".join([f"w{number}"] * words)
+        raw = f"{number},{review}\n".encode()
+        if number % 30 == 4:
+            raw = f'{number},"{review}\n\nno more\n"\n'.encode()
+        if number % 50 == 7:
+            raw = b"%d\n" % number
+        if number % 300 == 5:
+            raw = b"%d,caf\xe9 %s\n" % (number, review.encode())
+        if number % 400 == 11:
+            raw = f'{number},"{review}\ntwo\nthree",more\n'.encode()
+        if number % 70 == 9:
+            raw, line = b"\n" + raw, line + 1
+            blank.append(line - 1)
+        last = line + raw.lstrip(b"\n").count(b"\n") - 1
+        if number % 50 == 7 or number % 300 == 5 or number % 400 == 11:
+            bad.append((line, last))
+        else:
+            good.append((number, line, last, words))
+        content.append(raw)
+        line = last + 1
+    path.write_bytes(b"".join(content))
+    return good, blank, bad
+
+
+def test_a_score_that_stands_beside_another_row_than_its_own(tmp_path: Path) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    good, _, _ = mixed_dump(path, rows=7_000)  # of several blocks
+    sha256 = files.sha256(path)
+    scoring.score(path, path.name, sha256, last_word(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scored = pq.read_table(table)
+    assert scored["id"].to_pylist() == [str(number) for number, *_ in good]
+    assert scored["row_id"].to_pylist() == [f"{sha256[:16]}-{number}" for number, *_ in good]
+    assert scored["source_line"].to_pylist() == [line for _, line, *_ in good]
+    assert scored["known_tokens"].to_pylist() == [words for *_, words in good]
+    expected = np.array([number for number, *_ in good])
+    np.testing.assert_array_equal(scored["positive_probability"], (expected / 10_000).astype(np.float32))
+    assert scored["predicted_label"].to_pylist() == [
+        "positive" if number >= 5_000 else "negative" for number in expected
+    ]
+
+
+def test_a_line_that_is_in_no_table_or_in_two(tmp_path: Path) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    _, blank, bad = mixed_dump(path, rows=7_000)
+    quarantined = tmp_path / "q" / table.name
+    scoring.score(path, path.name, files.sha256(path), last_word(), ScoreConfig(), table, quarantined)
+    scored, spans = pq.read_table(table), pq.read_table(quarantined)
+    found = list(zip(spans["first_line"].to_pylist(), spans["last_line"].to_pylist(), strict=True))
+    assert found == bad
+    covered = blank + [line for first, last in found for line in range(first, last + 1)]
+    for first, review in zip(scored["source_line"].to_pylist(), scored["review"].to_pylist(), strict=True):
+        covered += range(first, first + review.count("\n") + 1)
+    assert sorted(covered) == list(range(2, path.read_bytes().count(b"\n") + 1))
+
+
+def test_a_footer_that_counts_other_rows_lines_or_bytes(tmp_path: Path) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    good, blank, bad = mixed_dump(path, rows=7_000)
+    scoring.score(path, path.name, files.sha256(path), last_word(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    footer = tables.read_footer(table) or {}
+    counts = {name: int(value) for name, value in footer.items() if name.endswith(("_in", "_lines")) or "rows_" in name}
+    assert counts == {
+        "rows_in": 7_000,
+        "rows_scored": len(good),
+        "rows_quarantined": len(bad),
+        "rows_positive": sum(number >= 5_000 for number, *_ in good),
+        "blank_lines": len(blank),
+        "lines_in": path.read_bytes().count(b"\n"),
+        "bytes_in": path.stat().st_size,
+    }
