@@ -274,7 +274,7 @@ def _batches(table: Path) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(table, page_checksum_verification=True) as file:
             yield pa.RecordBatch.from_pylist([], file.schema_arrow.remove_metadata())
             yield from file.iter_batches()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise errors.InputError(f"{table}: missing or damaged. Score its dump again with --rescore.") from error
 
 
@@ -291,9 +291,9 @@ def read_footer(table: Path) -> dict[str, str] | None:
     """What a published table says of itself (row counts, sha256, model), or None if it is missing or damaged."""
     try:
         stored = pq.read_metadata(table).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        return {name.decode(): value.decode() for name, value in stored.items()}
+    except (OSError, ValueError, pa.ArrowException):
         return None
-    return {name.decode(): value.decode() for name, value in stored.items()}
 
 
 def find(scores: Path, model_id: str, input_sha256: str) -> Path | None:
