@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.lib import errors, files, scoring, tables
+from tasks.lib import compression, errors, files, scoring, tables
 from tasks.lib.config import ScoreConfig
 from tasks.lib.text import Encoder
 from tests.lib.test_crashes import MODEL_ID, contents, dump, model
@@ -90,6 +93,34 @@ def test_an_input_that_is_rewritten_before_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(errors.InputError, match="changed while it was read"):
         scoring.score(path, path.name, sha256, model(), ScoreConfig(), table, tmp_path / "quarantine" / table.name)
     assert not table.exists()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("call", "at"), [("read", 1), ("read", 3), ("fstat", 1), ("fstat", 2), ("fstat", 3)])
+def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], call: str, at: int
+) -> None:
+    path = dump(tmp_path / "d.csv", rows=5_000, bad=5)
+    path.write_bytes(pack(path.read_bytes()))
+    sha256, table = files.sha256(path), tmp_path / "data" / "t.parquet"
+    calls = 0
+
+    def fail(descriptor: int, *size: int) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return right(descriptor, *size)
+
+    right = getattr(os, call)
+    monkeypatch.setattr(compression, "PIECE", 1 << 12)
+    monkeypatch.setattr(compression, "PACKED_PIECE", 1 << 12)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(errors.InputError, match=r"^d\.csv: could not be read: Input/output error\.") as caught:
+            scoring.score(path, path.name, sha256, model(), ScoreConfig(), table, tmp_path / "data" / "q.parquet")
+    assert "\n" not in str(caught.value)
+    assert contents(tmp_path / "data") == {}
 
 
 class Sick:
