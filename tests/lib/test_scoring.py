@@ -227,3 +227,16 @@ def test_a_footer_that_counts_other_rows_lines_or_bytes(tmp_path: Path) -> None:
         "lines_in": path.read_bytes().count(b"\n"),
         "bytes_in": path.stat().st_size,
     }
+
+
+@pytest.mark.parametrize(
+    "review", ["\N{PILE OF POO}\N{THUMBS UP SIGN}", "這部電影很好看", "<br /><br /><p></p>", "...", "0"]
+)
+def test_a_review_without_a_known_word_that_gets_no_score(tmp_path: Path, review: str) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    path.write_text(f"id,review\n1,good film\n2,{review}\n3,bad film\n")
+    scoring.score(path, path.name, files.sha256(path), model(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scored = pq.read_table(table)
+    assert scored["known_tokens"].to_pylist() == [2, 0, 2]
+    assert scored["review"][1].as_py() == review
+    assert scored["positive_probability"][1].as_py() == pytest.approx(1 / 97)  # that of the start id alone
