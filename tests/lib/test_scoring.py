@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,44 @@ def test_a_review_without_a_known_word_that_gets_no_score(tmp_path: Path, review
     assert scored["known_tokens"].to_pylist() == [2, 0, 2]
     assert scored["review"][1].as_py() == review
     assert scored["positive_probability"][1].as_py() == pytest.approx(1 / 97)  # that of the start id alone
+
+
+def scored_with(path: Path, config: ScoreConfig) -> dict[str, list[Any]]:
+    """The columns of the table that the dump gets with these options."""
+    table = path.with_name("t.parquet")
+    scoring.score(path, path.name, files.sha256(path), last_word(), config, table, path.with_name("q.parquet"))
+    found: dict[str, list[Any]] = pq.read_table(table).to_pydict()
+    return found
+
+
+CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+
+
+@pytest.mark.parametrize(("delimiter", "found_first"), permutations(CHARACTERS, 2))
+def test_a_delimiter_that_is_asked_for_and_not_used(tmp_path: Path, delimiter: Any, found_first: str) -> None:
+    """The other one finds a column of that name, too, and more columns."""
+    right, other = CHARACTERS[delimiter], CHARACTERS[found_first]
+    path = tmp_path / "d.csv"
+    path.write_text(f"review{right}x{other}y{other}review\nw7{right}1{other}2{other}w9\n")
+    found = scored_with(path, ScoreConfig(delimiter=delimiter))
+    assert found["review"] == ["w7"]
+    assert found[f"x{other}y{other}review"] == [f"1{other}2{other}w9"]
+    assert found["positive_probability"] == [pytest.approx(7 / 10_000)]
+
+
+def test_another_column_than_the_one_asked_for_that_is_scored(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("review,text\nw100,w9 w200\n")
+    found = scored_with(path, ScoreConfig(review_column="text"))
+    assert found["positive_probability"] == [pytest.approx(200 / 10_000)]
+    assert found["known_tokens"] == [2]
+
+
+def test_a_limit_of_bytes_that_is_passed_over_or_reached_too_early(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv.gz"
+    content = b"id,review\n" + b"1,w100\n" * 100
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(errors.InputError, match=f"limit of {len(content) - 1} bytes"):
+        scored_with(path, ScoreConfig(max_bytes=len(content) - 1))
+    assert not list(tmp_path.glob("*.parquet"))
+    assert len(scored_with(path, ScoreConfig(max_bytes=len(content)))["id"]) == 100
