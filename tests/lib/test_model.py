@@ -7,10 +7,11 @@ import random
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from tasks.lib import dataset, errors, files, imdb, model, shards
+from tasks.lib import dataset, errors, files, imdb, model, scorer, shards
 from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
 
 CONFIG = ShardConfig(num_words=300, maxlen=12)
@@ -177,6 +178,33 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     built.save(tmp_path / "model.keras")
     with pytest.raises(errors.ModelError, match="not finite"):
         model.load(tmp_path / "model.keras")
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> tuple[Path, Path]:
+    """A saved model with code of its own, and the file that this code makes when it runs."""
+    made = str(tmp_path / "made")  # Keras stores what a function closes over as JSON
+    code = keras.layers.Lambda(lambda x: (open(made, "w").write("x"), x)[1])  # noqa: PTH123, SIM115
+    layers = [keras.Input((4,), dtype="int32"), keras.layers.Embedding(10, 3), code, keras.layers.GRU(2)]
+    keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")]).save(tmp_path / "model.keras")
+    files.remove(tmp_path / "made")
+    return tmp_path / "model.keras", tmp_path / "made"
+
+
+def test_code_from_a_model_that_runs_when_it_is_loaded(trap: tuple[Path, Path]) -> None:
+    path, made = trap
+    with pytest.raises(errors.ModelError, match="not readable as a Keras model"):
+        model.load(path)
+    assert not made.exists()
+    keras.saving.load_model(path, compile=False, safe_mode=False)
+    assert made.exists(), "the trap does not work, so that nothing was shown"
+
+
+def test_code_from_a_model_that_runs_when_it_scores(trap: tuple[Path, Path]) -> None:
+    path, made = trap
+    with pytest.raises(scorer.Unsupported, match="found: Embedding, Lambda, GRU, Dense"):
+        scorer.Scorer(path)
+    assert not made.exists()
 
 
 def test_a_gpu_that_is_asked_for_and_not_there() -> None:
