@@ -254,7 +254,7 @@ def scored_with(path: Path, config: ScoreConfig) -> dict[str, list[Any]]:
 CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
-@pytest.mark.parametrize(("delimiter", "found_first"), permutations(CHARACTERS, 2))
+@pytest.mark.parametrize(("delimiter", "found_first"), list(permutations(CHARACTERS, 2)))
 def test_a_delimiter_that_is_asked_for_and_not_used(tmp_path: Path, delimiter: Any, found_first: str) -> None:
     """The other one finds a column of that name, too, and more columns."""
     right, other = CHARACTERS[delimiter], CHARACTERS[found_first]
