@@ -67,9 +67,11 @@ def score(
     model_id = which_model(data, options)
     options = options.model_copy(update={"model": model_id})  # a training may release another one meanwhile
     sweep(data)
-    dumps = find_dumps(where(data, paths, options), options, data.root)
+    places, failed = where(data, paths, options)
+    dumps = find_dumps(places, options, data.root)
     new = [dump for dump in dumps if dump.status == "new"]
-    reports = [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
+    reports = [FileReport(file=name, status="failed", model_id=model_id, reason=why) for name, why in failed.items()]
+    reports += [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     if new:
         open_model(data.models, model_id)  # a damaged model ends the run before the first row
         reports += score_all(new, model_id, options, runner, data.root)
@@ -137,20 +139,20 @@ def which_model(data: Layout, options: ScoreConfig) -> str:
     return options.model or registry.current_id(data.models)
 
 
-def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> list[Path]:
+def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> tuple[list[Path], dict[str, str]]:
     """The files and folders to look at: the named ones, or the inbox, which is made if it is missing.
 
-    With `requeue`, the dumps of what lies in quarantine instead.
+    With `requeue`, the dumps of what lies in quarantine instead, and the tables that give none, with the reason.
     """
     if options.requeue:
         if paths:
             raise errors.InputError("--requeue scores what lies in quarantine: name no files beside it.")
         with locking.waiting(data.locks / locking.REQUEUE):
-            return quarantine.exported(data.quarantine)
+            return quarantine.exported(data.quarantine, options.encoding)
     if paths:
-        return paths
+        return paths, {}
     files.make_folder(data.inbox)
-    return [data.inbox]
+    return [data.inbox], {}
 
 
 def problems(reports: list[FileReport], options: ScoreConfig) -> list[str]:
@@ -203,10 +205,10 @@ def main(
     data = Layout(data_dir.resolve())
     model_id = which_model(data, options)
     log.info("Model: %s", model_id)
-    places, choice = (
-        where(data, list(paths), options),
-        {"rescore": options.rescore, "unscored_only": options.unscored_only},
-    )
+    places, failed = where(data, list(paths), options)
+    for name, why in failed.items():
+        log.info("%-14s %s (%s)", "failed", name, why)
+    choice = {"rescore": options.rescore, "unscored_only": options.unscored_only}
     for dump in inbox.find(places, data.scores, model_id, **choice):
         log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
 

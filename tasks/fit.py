@@ -31,6 +31,8 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     data = Layout(data_dir)
     key = caching.key(fit_network, {"prepared": prepared, "network": network, "config": config})
     checkpoint = model.Checkpoint(data.work / f"{key}.checkpoint.npz")
+    if checkpoint.is_damaged():
+        log.warning("%s: damaged, the training starts anew", checkpoint.path)
     device = model.choose_device(config.device)
     model.set_seed(config.seed)
     built = model.build(network, prepared.num_words, prepared.maxlen)

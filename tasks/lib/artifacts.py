@@ -39,7 +39,11 @@ class Record(BaseModel):
             path = root / name
             if not path.is_file():
                 return f"{name} is missing"
-            if files.sha256(path) != expected:
+            try:
+                found = files.sha256(path)
+            except OSError as error:
+                return f"{name} cannot be read ({error.strerror or error})"
+            if found != expected:
                 return f"{name} is damaged (its sha256 is not the recorded one)"
         return None
 

@@ -6,6 +6,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -69,7 +70,7 @@ class Stream:
         self._hash = hashlib.sha256()
         self._descriptor = _open(path, self.name, follow_symlinks)
         try:
-            self._before = os.fstat(self._descriptor)
+            self._before = self._state()
             if not stat.S_ISREG(self._before.st_mode):
                 found = _kind(self._before.st_mode)
                 raise InputError(f"{self.name}: expected a regular file, found {found}.")
@@ -123,14 +124,25 @@ class Stream:
             data = self._read(size)
 
     def _read(self, size: int) -> bytes:
-        try:
+        with self._read_errors():
             return os.read(self._descriptor, size)
+
+    def _state(self) -> os.stat_result:
+        with self._read_errors():
+            return os.fstat(self._descriptor)
+
+    @contextmanager
+    def _read_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            raise InputError(f"{self.name}: could not be read: {error.strerror}.") from error
+            raise InputError(
+                f"{self.name}: could not be read: {error.strerror}. Mend that and run the same command again."
+            ) from error
 
     def check_unchanged(self) -> None:
         """Raises InputError if the file is another than when it was opened, or not all of it was read."""
-        now = os.fstat(self._descriptor)
+        now = self._state()
         same = (now.st_size, now.st_mtime_ns) == (self._before.st_size, self._before.st_mtime_ns)
         if not same or self.input_bytes != now.st_size:
             raise InputError(f"{self.name}: changed while it was read. Run again when it is complete.")

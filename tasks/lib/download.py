@@ -68,7 +68,8 @@ def _source(name: str, location: str, expected: str | None, option: str) -> Sour
     path = Path(location).expanduser()
     if not path.is_file():
         raise errors.InputError(f"{path}: no such file. Name the file with {option}, as a path or an https address.")
-    found = files.sha256(path)
+    with files.input_errors(path):
+        found = files.sha256(path)
     if expected and found != expected:
         raise errors.InputError(
             f"{path}: expected sha256 {expected}, found {found}. Get the file again, or leave out --archive-sha256."
@@ -84,8 +85,9 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
     """
     if source.sha256:
         final = folder / f"{source.sha256[:16]}-{source.name}"
-        if final.is_file() and files.sha256(final) == source.sha256:
-            return final
+        with files.input_errors(final):
+            if final.is_file() and files.sha256(final) == source.sha256:
+                return final
     files.make_folder(folder)
     with (
         files.output_errors(folder),

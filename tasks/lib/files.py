@@ -56,6 +56,18 @@ def output_errors(where: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def input_errors(where: Path, kind: type[errors.PipelineError] = errors.InputError) -> Iterator[None]:
+    """Turns what the system says while `where` is read into one error of this kind that names the place."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise kind(
+            f"{error.filename or where}: cannot be read: {reason}. Mend that and run the same command again."
+        ) from error
+
+
 def make_folder(folder: Path, mode: int = 0o777) -> None:
     """Makes the folder and its parents if they are missing. Raises `OutputError`."""
     with output_errors(folder):

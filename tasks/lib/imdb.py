@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lib import errors
+from tasks.lib import errors, files
 
 # Addresses and checksums of the files behind `keras.datasets.imdb`.
 ARCHIVE_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/imdb.npz"
@@ -84,7 +84,12 @@ def load(archive: Path) -> tuple[Split, Split]:
     NumPy arrays: unlike `np.load(allow_pickle=True)`, reading it runs no code from the file.
     """
     try:
-        with zipfile.ZipFile(archive) as file, ThreadPoolExecutor(1) as unpacking, _garbage_collection_off():
+        with (
+            files.input_errors(archive),
+            zipfile.ZipFile(archive) as file,
+            ThreadPoolExecutor(1) as unpacking,
+            _garbage_collection_off(),
+        ):
             contents = unpacking.map(lambda name: file.read(f"{name}.npy"), ARRAYS)  # the next one while one is decoded
             x_train, y_train, x_test, y_test = map(_array, contents)
         train, test = _split(x_train, y_train), _split(x_test, y_test)
@@ -173,7 +178,9 @@ def padded(ranks: npt.NDArray[np.object_], num_words: int, maxlen: int) -> Ids:
 def read_word_index(path: Path) -> dict[str, int]:
     """The word index: word -> rank, 1 = most frequent. Raises `InputError` if it is anything else."""
     try:
-        index = json.loads(path.read_bytes())
+        with files.input_errors(path):
+            content = path.read_bytes()
+        index = json.loads(content)
         if not isinstance(index, dict) or not index:
             raise ValueError("no object of words and ranks")
         if not all(type(rank) is int and rank > 0 for rank in index.values()):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from tasks.lib import errors, fast_training, files
 from tasks.lib.config import FitConfig, NetworkConfig
 
 CELLS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+
+DIGEST_BYTES = 32
 
 Logs = dict[str, float]
 OnEpoch = Callable[[int, Logs], None]
@@ -88,7 +91,11 @@ class Progress:
 
 
 class Checkpoint:
-    """The state of a training after its last whole epoch, in one file that is replaced in one step."""
+    """The state of a training after its last whole epoch, in one file that is replaced in one step.
+
+    The file is an .npz with the sha256 of its bytes behind them: the checksums of the archive leave out its
+    directory, where a flipped bit hides an array or asks for an unknown compression.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -99,27 +106,44 @@ class Checkpoint:
         arrays |= {f"optimizer/{n}": np.asarray(v) for n, v in enumerate(model.optimizer.variables)}
         arrays |= {f"best/{n}": np.asarray(value) for n, value in enumerate(best_weights or [])}
         arrays["progress"] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
-        with files.new_file(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+        with files.new_file(self.path) as temporary:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+            digest = bytes.fromhex(files.sha256(temporary))
+            with temporary.open("ab") as file:
+                file.write(digest)
 
     def restore(self, model: keras.Model) -> tuple[list[Any] | None, Progress]:
         """Puts weights and optimizer back and returns the best weights and the progress.
 
         A missing or damaged checkpoint gives (None, empty progress) and leaves the model alone.
         """
-        try:
-            with np.load(self.path, allow_pickle=False) as arrays:
-                progress = Progress(**json.loads(arrays["progress"].tobytes()))
-                weights, optimizer, best = (
-                    [arrays[f"{group}/{n}"] for n in range(_count(arrays, group))]
-                    for group in ("weights", "optimizer", "best")
-                )
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        content = self._content()
+        if content is None:
             return None, Progress()
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            progress = Progress(**json.loads(arrays["progress"].tobytes()))
+            weights, optimizer, best = (
+                [arrays[f"{group}/{n}"] for n in range(_count(arrays, group))]
+                for group in ("weights", "optimizer", "best")
+            )
         model.set_weights(weights)
         for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
             variable.assign(value)
         return best or None, progress
+
+    def is_damaged(self) -> bool:
+        """Whether there is a checkpoint that cannot be used, so that the training starts anew."""
+        return self.path.exists() and self._content() is None
+
+    def _content(self) -> bytes | None:
+        """The bytes of the archive, or None if it is missing or damaged."""
+        try:
+            stored = self.path.read_bytes()
+        except OSError:
+            return None
+        content, digest = stored[:-DIGEST_BYTES], stored[-DIGEST_BYTES:]
+        return content if hashlib.sha256(content).digest() == digest else None
 
 
 def _count(arrays: Any, group: str) -> int:

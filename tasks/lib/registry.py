@@ -54,7 +54,9 @@ def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
     for name, expected in manifest["sha256"].items():
         if not (folder / name).is_file():
             raise _damaged(folder / name, "is missing")
-        if files.sha256(folder / name) != expected:
+        with files.input_errors(folder / name, errors.ModelError):
+            found = files.sha256(folder / name)
+        if found != expected:
             raise _damaged(folder / name, "does not have the sha256 of the manifest")
     # The id stands for what the model was made of: files that only fit the manifest may be another model's.
     made_of, stored = manifest["made_of"], manifest["sha256"]
@@ -96,8 +98,10 @@ def model_ids(models: Path) -> list[str]:
 
 
 def read_metrics(models: Path, wanted: str) -> dict[str, Any]:
-    """The metrics of a bundle."""
-    return cast(dict[str, Any], json.loads((models / wanted / METRICS).read_bytes()))
+    """The metrics of a bundle. Raises `ModelError` if they cannot be read."""
+    path = models / wanted / METRICS
+    with files.input_errors(path, errors.ModelError):
+        return cast(dict[str, Any], json.loads(path.read_bytes()))
 
 
 @dataclass(frozen=True)
@@ -113,12 +117,18 @@ class Current:
 
 
 def read_current(models: Path) -> Current | None:
-    """The current release, or None if there is none yet. Raises `ModelError` if the file is damaged."""
+    """The current release, or None if there is none yet.
+
+    Raises `ModelError` if the file is damaged, and `InputError` if it cannot be read: a disk that fails for a while
+    must not make a release forget what it followed.
+    """
     path = models / CURRENT
     if not path.exists():
         return None
+    with files.input_errors(path):
+        content = path.read_bytes()
     try:
-        return Current(**json.loads(path.read_bytes()))
+        return Current(**json.loads(content))
     except (ValueError, TypeError) as error:
         raise errors.ModelError(
             f"{path}: not readable as the current release. Name the model again with "
@@ -177,9 +187,9 @@ def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict
 def _standing(models: Path, wanted: str) -> dict[str, Any] | None:
     try:
         manifest = read_bundle(models, wanted)
+        return {"corpus": manifest["corpus"], "accuracy": read_metrics(models, wanted)["accuracy"]}
     except errors.ModelError:
         return None
-    return {"corpus": manifest["corpus"], "accuracy": read_metrics(models, wanted)["accuracy"]}
 
 
 def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
@@ -273,7 +283,8 @@ def _note(models: Path, candidate: str, verdict: Verdict, reason: str, at: str) 
     said = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason}).encode()[:-1]
     line = said + f', "at": "{at}"}}'.encode()
     path = models / RELEASES
-    before = path.read_bytes().splitlines() if path.exists() else []
+    with files.input_errors(path):
+        before = path.read_bytes().splitlines() if path.exists() else []
     if line in before or (verdict == "held" and before and before[-1].startswith(said)):
         return False
     files.write(path, b"".join(note + b"\n" for note in [*before, line]))

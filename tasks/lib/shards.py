@@ -74,8 +74,9 @@ def _write_shard(path: Path, ids: Ids, labels: Labels) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a shard folder: config, rows of each split, sha256 of each shard."""
-    return cast(dict[str, Any], json.loads((folder / MANIFEST).read_bytes()))
+    """The manifest of a shard folder: config, rows of each split, sha256 of each shard. Raises `InputError`."""
+    with files.input_errors(folder / MANIFEST):
+        return cast(dict[str, Any], json.loads((folder / MANIFEST).read_bytes()))
 
 
 def paths(folder: Path, split: str) -> list[Path]:

@@ -249,13 +249,14 @@ FORMULA = r"^[=+\-@\t\r]"
 
 
 def export_csv(table: Path, path: Path) -> None:
-    """Writes a score table as CSV; cells that a spreadsheet would take for a formula get an apostrophe in front.
+    """Writes a score table as CSV; what a spreadsheet would take for a formula gets an apostrophe in front.
 
-    Only there: the Parquet table keeps every cell to the letter. Memory does not grow with the table. Raises
-    `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
+    Only there: the Parquet table keeps every cell and every column's name to the letter. Memory does not grow with
+    the table. Raises `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
     """
     batches = _batches(table)
     schema = next(batches).schema
+    schema = pa.schema([field.with_name(_harmless_name(field.name)) for field in schema])
     with files.new_file(path) as temporary, pa.csv.CSVWriter(temporary, schema) as writer:
         for batch in batches:
             columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
@@ -273,7 +274,7 @@ def _batches(table: Path) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(table, page_checksum_verification=True) as file:
             yield pa.RecordBatch.from_pylist([], file.schema_arrow.remove_metadata())
             yield from file.iter_batches()
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise errors.InputError(f"{table}: missing or damaged. Score its dump again with --rescore.") from error
 
 
@@ -282,13 +283,17 @@ def _harmless(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.match_substring_regex(column, FORMULA), quoted, column)
 
 
+def _harmless_name(name: str) -> str:
+    return f"'{name}" if re.match(FORMULA, name) else name
+
+
 def read_footer(table: Path) -> dict[str, str] | None:
     """What a published table says of itself (row counts, sha256, model), or None if it is missing or damaged."""
     try:
         stored = pq.read_metadata(table).metadata or {}
-    except (OSError, pa.ArrowInvalid):
+        return {name.decode(): value.decode() for name, value in stored.items()}
+    except (OSError, ValueError, pa.ArrowException):
         return None
-    return {name.decode(): value.decode() for name, value in stored.items()}
 
 
 def find(scores: Path, model_id: str, input_sha256: str) -> Path | None:

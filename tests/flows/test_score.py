@@ -183,6 +183,16 @@ def test_a_repaired_quarantine_that_is_not_scored_once(inbox: Layout) -> None:
     assert pq.read_metadata(table).num_rows == 5
 
 
+def test_a_damaged_quarantine_that_keeps_others_from_being_requeued(inbox: Layout) -> None:
+    score(paths=[inbox.inbox / "reviews-damaged.csv"], data_dir=inbox.root)
+    (inbox.quarantine / "a-0123456789abcdef.parquet").write_bytes(b"damaged")
+    with pytest.raises(
+        errors.PipelineError, match=r"1 of 2 files failed:\n .*a-0123456789abcdef\.parquet: not readable"
+    ):
+        score(options=ScoreConfig(requeue=True, max_quarantine=1), data_dir=inbox.root)
+    assert len(list(inbox.scores.glob("model=*/reviews-damaged-*-requeued-*.parquet"))) == 1
+
+
 def test_an_export_that_is_asked_for_and_missing(inbox: Layout) -> None:
     score(options=ScoreConfig(csv=True), data_dir=inbox.root)
     assert exported(inbox) == {path.stem for path in inbox.scores.glob("model=*/*.parquet")}

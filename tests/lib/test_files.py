@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks.lib import errors, files
+from tasks.lib import artifacts, download, errors, files, imdb, registry, shards
+from tests.lib.test_crashes import add_models
 
 
 def test_a_file_that_stands_half_written_after_an_error(tmp_path: Path) -> None:
@@ -57,3 +63,73 @@ def test_a_system_error_that_says_neither_where_nor_what(tmp_path: Path) -> None
 def test_a_digest_that_depends_on_the_order_of_keys() -> None:
     assert files.digest({"a": 1, "b": 2}) == files.digest({"b": 2, "a": 1})
     assert files.digest("a", "b") != files.digest("ab", "")
+
+
+def bundle(folder: Path) -> str:
+    (model_id,) = registry.model_ids(folder) or add_models(folder, 1)
+    return model_id
+
+
+def release(folder: Path) -> None:
+    registry.release(folder, bundle(folder))
+
+
+# What is read, how it is read, and with which error that ends.
+READERS: dict[str, tuple[str, Callable[[Path], object], type[errors.PipelineError]]] = {
+    "a file of a bundle": (registry.METRICS, lambda at: registry.read_bundle(at, bundle(at)), errors.ModelError),
+    "the metrics": (registry.METRICS, lambda at: registry.read_metrics(at, bundle(at)), errors.ModelError),
+    "the current release": (registry.CURRENT, registry.read_current, errors.InputError),
+    "the current release, at a promotion": (
+        registry.CURRENT, lambda at: registry.promote(at, bundle(at)), errors.InputError,
+    ),
+    "the verdicts": (registry.RELEASES, lambda at: registry.roll_back(at), errors.InputError),
+    "an archive": ("imdb.npz", lambda at: imdb.load(at / "imdb.npz"), errors.InputError),
+    "a word index": ("index.json", lambda at: imdb.read_word_index(at / "index.json"), errors.InputError),
+    "the manifest of shards": (
+        shards.MANIFEST, lambda at: shards.read_manifest(at / "data" / "shards"), errors.InputError,
+    ),
+    "a corpus of one's own": (
+        "imdb.npz",
+        lambda at: download._source("imdb.npz", str(at / "imdb.npz"), None, "--archive"),
+        errors.InputError,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "read", "kind"), READERS.values(), ids=READERS)
+def test_a_disk_that_does_not_read_and_ends_in_a_traceback(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    read: Callable[[Path], object],
+    kind: type[errors.PipelineError],
+) -> None:
+    release(tmp_path)
+    (tmp_path / "data" / "shards").mkdir(parents=True)
+    for path in ("imdb.npz", "index.json", f"data/shards/{shards.MANIFEST}"):
+        (tmp_path / path).write_text("{}")
+    with monkeypatch.context() as patch:
+        unreadable(patch, name)
+        with pytest.raises(kind, match=rf"{name}: cannot be read: Input/output error\.") as caught:
+            read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Lets files of that name fail as a broken disk does."""
+    opened = io.open
+
+    def fail(path: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(path, int) and Path(path).name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(io, "open", fail)
+    monkeypatch.setattr("builtins.open", fail)
+
+
+def test_a_made_file_that_cannot_be_read_and_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"made")
+    record = artifacts.Record(identity="x", made_files={"a": files.sha256(tmp_path / "a")})
+    unreadable(monkeypatch, "a")
+    assert record.damage(tmp_path) == "a cannot be read (Input/output error)"

@@ -7,10 +7,11 @@ import random
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from tasks.lib import dataset, errors, files, imdb, model, shards
+from tasks.lib import dataset, errors, files, imdb, model, scorer, shards
 from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
 
 CONFIG = ShardConfig(num_words=300, maxlen=12)
@@ -95,6 +96,42 @@ def test_a_damaged_checkpoint_that_is_believed(
     assert model.Checkpoint(tmp_path / "a.npz").restore(network) == (None, model.Progress())
 
 
+@pytest.fixture
+def tiny(tmp_path: Path) -> tuple[model.Checkpoint, Any]:
+    """The checkpoint of a network after an epoch, and the same network with other weights."""
+    network = model.build(NetworkConfig(embedding_dim=1, units=1), num_words=4, maxlen=2)
+    network.compile(optimizer="adam", loss="binary_crossentropy")
+    network.optimizer.build(network.trainable_variables)
+    checkpoint = model.Checkpoint(tmp_path / "a.npz")
+    checkpoint.save(network, network.get_weights(), model.Progress({"loss": [0.5]}, best=0.5))
+    network.set_weights([weights + 1 for weights in network.get_weights()])
+    return checkpoint, network
+
+
+def test_a_flipped_bit_in_a_checkpoint_that_ends_the_training_or_changes_it(tiny: tuple[model.Checkpoint, Any]) -> None:
+    """Wherever it is: in an array, in a name, or in what the archive says of itself."""
+    checkpoint, network = tiny
+    whole = checkpoint.path.read_bytes()
+    before = files.arrays_digest(network.get_weights())
+    for offset in range(0, len(whole), 3):
+        flipped = bytearray(whole)
+        flipped[offset] ^= 1 << offset % 8
+        checkpoint.path.write_bytes(flipped)
+        assert checkpoint.restore(network) == (None, model.Progress()), f"byte {offset}"
+    assert checkpoint.is_damaged()
+    assert files.arrays_digest(network.get_weights()) == before
+
+
+def test_a_checkpoint_that_is_missing_or_whole_and_called_damaged(tiny: tuple[model.Checkpoint, Any]) -> None:
+    checkpoint, network = tiny
+    assert not checkpoint.is_damaged()
+    best, progress = checkpoint.restore(network)
+    assert progress == model.Progress({"loss": [0.5]}, best=0.5)
+    assert files.arrays_digest(network.get_weights()) == files.arrays_digest(best or [])
+    files.remove(checkpoint.path)
+    assert not checkpoint.is_damaged()
+
+
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: f"{n.cell}-{n.layers}-{n.bidirectional}")
 def test_a_network_that_is_not_the_configured_one(network: NetworkConfig) -> None:
     built = model.build(network, CONFIG.num_words, CONFIG.maxlen)
@@ -141,6 +178,33 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     built.save(tmp_path / "model.keras")
     with pytest.raises(errors.ModelError, match="not finite"):
         model.load(tmp_path / "model.keras")
+
+
+@pytest.fixture
+def trap(tmp_path: Path) -> tuple[Path, Path]:
+    """A saved model with code of its own, and the file that this code makes when it runs."""
+    made = str(tmp_path / "made")  # Keras stores what a function closes over as JSON
+    code = keras.layers.Lambda(lambda x: (open(made, "w").write("x"), x)[1])  # noqa: PTH123, SIM115
+    layers = [keras.Input((4,), dtype="int32"), keras.layers.Embedding(10, 3), code, keras.layers.GRU(2)]
+    keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")]).save(tmp_path / "model.keras")
+    files.remove(tmp_path / "made")
+    return tmp_path / "model.keras", tmp_path / "made"
+
+
+def test_code_from_a_model_that_runs_when_it_is_loaded(trap: tuple[Path, Path]) -> None:
+    path, made = trap
+    with pytest.raises(errors.ModelError, match="not readable as a Keras model"):
+        model.load(path)
+    assert not made.exists()
+    keras.saving.load_model(path, compile=False, safe_mode=False)
+    assert made.exists(), "the trap does not work, so that nothing was shown"
+
+
+def test_code_from_a_model_that_runs_when_it_scores(trap: tuple[Path, Path]) -> None:
+    path, made = trap
+    with pytest.raises(scorer.Unsupported, match="found: Embedding, Lambda, GRU, Dense"):
+        scorer.Scorer(path)
+    assert not made.exists()
 
 
 def test_a_gpu_that_is_asked_for_and_not_there() -> None:

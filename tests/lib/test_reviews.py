@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -619,10 +620,17 @@ def test_bad_rows_take_no_neighbours_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [b'%d,"open,pos\n', b'"open %d\n', b'b",%d,"d\n', b'"abc"%d\n'])
 def test_stray_quotes_cost_no_quadratic_time(line: bytes, tmp_path: Path) -> None:
+    def seconds(lines: int) -> float:
+        good = b"".join(raw for raw, _ in rows(1, 100))
+        path.write_bytes(THREE + good + b"".join(line % i for i in range(101, 101 + lines)))
+        started = time.process_time()
+        dump, _ = read(path)
+        assert dump.counts.good == 100
+        return time.process_time() - started
+
     path = tmp_path / "reviews.csv"
-    path.write_bytes(THREE + b"".join(raw for raw, _ in rows(1, 100)) + b"".join(line % i for i in range(101, 5_000)))
-    dump, _ = read(path)
-    assert dump.counts.good == 100
+    few, many = (min(taken) for taken in zip(*((seconds(500), seconds(2_000)) for _ in range(5)), strict=True))
+    assert many < 6 * few, "four times the lines"
 
 
 # --- encodings

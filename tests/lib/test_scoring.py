@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import os
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.parquet as pq
 import pytest
 
-from tasks.lib import errors, files, scoring, tables
+from tasks.lib import compression, errors, files, scoring, tables
 from tasks.lib.config import ScoreConfig
+from tasks.lib.text import Encoder
 from tests.lib.test_crashes import MODEL_ID, contents, dump, model
 
 Change = Callable[[Path], None]
@@ -90,6 +96,34 @@ def test_an_input_that_is_rewritten_before_it_is_read(tmp_path: Path) -> None:
     assert not table.exists()
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("call", "at"), [("read", 1), ("read", 3), ("fstat", 1), ("fstat", 2), ("fstat", 3)])
+def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], call: str, at: int
+) -> None:
+    path = dump(tmp_path / "d.csv", rows=5_000, bad=5)
+    path.write_bytes(pack(path.read_bytes()))
+    sha256, table = files.sha256(path), tmp_path / "data" / "t.parquet"
+    calls = 0
+
+    def fail(descriptor: int, *size: int) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return right(descriptor, *size)
+
+    right = getattr(os, call)
+    monkeypatch.setattr(compression, "PIECE", 1 << 12)
+    monkeypatch.setattr(compression, "PACKED_PIECE", 1 << 12)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, fail)
+        with pytest.raises(errors.InputError, match=r"^d\.csv: could not be read: Input/output error\.") as caught:
+            scoring.score(path, path.name, sha256, model(), ScoreConfig(), table, tmp_path / "data" / "q.parquet")
+    assert "\n" not in str(caught.value)
+    assert contents(tmp_path / "data") == {}
+
+
 class Sick:
     """A network whose weights have become so large that it gives no number."""
 
@@ -104,3 +138,147 @@ def test_a_probability_that_is_no_number(tmp_path: Path) -> None:
     with pytest.raises(errors.ModelError, match="no numbers"):
         scoring.score(path, path.name, files.sha256(path), sick, ScoreConfig(), table, tmp_path / "q" / table.name)
     assert not list(tmp_path.rglob("*.parquet*"))
+
+
+class LastWord:
+    """A network whose probability is the rank of a review's last word: no two rows of the dump below share one."""
+
+    def __call__(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        return ((ids[:, -1] - 3) / 10_000).astype(np.float32)
+
+
+def last_word() -> scoring.Model:
+    encoder = Encoder({f"w{rank}": rank for rank in range(1, 8_000)}, num_words=9_000, maxlen=4)
+    return scoring.Model(MODEL_ID, encoder, LastWord(), 0.5)  # type: ignore[arg-type]
+
+
+def mixed_dump(path: Path, rows: int) -> tuple[list[tuple[int, int, int, int]], list[int], list[tuple[int, int]]]:
+    """Good rows as (number, first line, last line, words), the blank lines, and the bad ones as (first, last line)."""
+    good, blank, bad = [], [], []
+    content, line = [b"id,review\n"], 2
+    for number in range(1, rows + 1):
+        words = number % 13 + 1
+        review = " ".join([f"w{number}"] * words)
+        raw = f"{number},{review}\n".encode()
+        if number % 30 == 4:
+            raw = f'{number},"{review}\n\nno more\n"\n'.encode()
+        if number % 50 == 7:
+            raw = b"%d\n" % number
+        if number % 300 == 5:
+            raw = b"%d,caf\xe9 %s\n" % (number, review.encode())
+        if number % 400 == 11:
+            raw = f'{number},"{review}\ntwo\nthree",more\n'.encode()
+        if number % 70 == 9:
+            raw, line = b"\n" + raw, line + 1
+            blank.append(line - 1)
+        last = line + raw.lstrip(b"\n").count(b"\n") - 1
+        if number % 50 == 7 or number % 300 == 5 or number % 400 == 11:
+            bad.append((line, last))
+        else:
+            good.append((number, line, last, words))
+        content.append(raw)
+        line = last + 1
+    path.write_bytes(b"".join(content))
+    return good, blank, bad
+
+
+def test_a_score_that_stands_beside_another_row_than_its_own(tmp_path: Path) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    good, _, _ = mixed_dump(path, rows=7_000)  # of several blocks
+    sha256 = files.sha256(path)
+    scoring.score(path, path.name, sha256, last_word(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scored = pq.read_table(table)
+    assert scored["id"].to_pylist() == [str(number) for number, *_ in good]
+    assert scored["row_id"].to_pylist() == [f"{sha256[:16]}-{number}" for number, *_ in good]
+    assert scored["source_line"].to_pylist() == [line for _, line, *_ in good]
+    assert scored["known_tokens"].to_pylist() == [words for *_, words in good]
+    expected = np.array([number for number, *_ in good])
+    np.testing.assert_array_equal(scored["positive_probability"], (expected / 10_000).astype(np.float32))
+    assert scored["predicted_label"].to_pylist() == [
+        "positive" if number >= 5_000 else "negative" for number in expected
+    ]
+
+
+def test_a_line_that_is_in_no_table_or_in_two(tmp_path: Path) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    _, blank, bad = mixed_dump(path, rows=7_000)
+    quarantined = tmp_path / "q" / table.name
+    scoring.score(path, path.name, files.sha256(path), last_word(), ScoreConfig(), table, quarantined)
+    scored, spans = pq.read_table(table), pq.read_table(quarantined)
+    found = list(zip(spans["first_line"].to_pylist(), spans["last_line"].to_pylist(), strict=True))
+    assert found == bad
+    covered = blank + [line for first, last in found for line in range(first, last + 1)]
+    for first, review in zip(scored["source_line"].to_pylist(), scored["review"].to_pylist(), strict=True):
+        covered += range(first, first + review.count("\n") + 1)
+    assert sorted(covered) == list(range(2, path.read_bytes().count(b"\n") + 1))
+
+
+def test_a_footer_that_counts_other_rows_lines_or_bytes(tmp_path: Path) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    good, blank, bad = mixed_dump(path, rows=7_000)
+    scoring.score(path, path.name, files.sha256(path), last_word(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    footer = tables.read_footer(table) or {}
+    counts = {name: int(value) for name, value in footer.items() if name.endswith(("_in", "_lines")) or "rows_" in name}
+    assert counts == {
+        "rows_in": 7_000,
+        "rows_scored": len(good),
+        "rows_quarantined": len(bad),
+        "rows_positive": sum(number >= 5_000 for number, *_ in good),
+        "blank_lines": len(blank),
+        "lines_in": path.read_bytes().count(b"\n"),
+        "bytes_in": path.stat().st_size,
+    }
+
+
+@pytest.mark.parametrize(
+    "review", ["\N{PILE OF POO}\N{THUMBS UP SIGN}", "這部電影很好看", "<br /><br /><p></p>", "...", "0"]
+)
+def test_a_review_without_a_known_word_that_gets_no_score(tmp_path: Path, review: str) -> None:
+    path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
+    path.write_text(f"id,review\n1,good film\n2,{review}\n3,bad film\n")
+    scoring.score(path, path.name, files.sha256(path), model(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scored = pq.read_table(table)
+    assert scored["known_tokens"].to_pylist() == [2, 0, 2]
+    assert scored["review"][1].as_py() == review
+    assert scored["positive_probability"][1].as_py() == pytest.approx(1 / 97)  # that of the start id alone
+
+
+def scored_with(path: Path, config: ScoreConfig) -> dict[str, list[Any]]:
+    """The columns of the table that the dump gets with these options."""
+    table = path.with_name("t.parquet")
+    scoring.score(path, path.name, files.sha256(path), last_word(), config, table, path.with_name("q.parquet"))
+    found: dict[str, list[Any]] = pq.read_table(table).to_pydict()
+    return found
+
+
+CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+
+
+@pytest.mark.parametrize(("delimiter", "found_first"), list(permutations(CHARACTERS, 2)))
+def test_a_delimiter_that_is_asked_for_and_not_used(tmp_path: Path, delimiter: Any, found_first: str) -> None:
+    """The other one finds a column of that name, too, and more columns."""
+    right, other = CHARACTERS[delimiter], CHARACTERS[found_first]
+    path = tmp_path / "d.csv"
+    path.write_text(f"review{right}x{other}y{other}review\nw7{right}1{other}2{other}w9\n")
+    found = scored_with(path, ScoreConfig(delimiter=delimiter))
+    assert found["review"] == ["w7"]
+    assert found[f"x{other}y{other}review"] == [f"1{other}2{other}w9"]
+    assert found["positive_probability"] == [pytest.approx(7 / 10_000)]
+
+
+def test_another_column_than_the_one_asked_for_that_is_scored(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("review,text\nw100,w9 w200\n")
+    found = scored_with(path, ScoreConfig(review_column="text"))
+    assert found["positive_probability"] == [pytest.approx(200 / 10_000)]
+    assert found["known_tokens"] == [2]
+
+
+def test_a_limit_of_bytes_that_is_passed_over_or_reached_too_early(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv.gz"
+    content = b"id,review\n" + b"1,w100\n" * 100
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(errors.InputError, match=f"limit of {len(content) - 1} bytes"):
+        scored_with(path, ScoreConfig(max_bytes=len(content) - 1))
+    assert not list(tmp_path.glob("*.parquet"))
+    assert len(scored_with(path, ScoreConfig(max_bytes=len(content)))["id"]) == 100

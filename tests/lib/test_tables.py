@@ -11,6 +11,7 @@ import pytest
 
 from tasks.lib import errors, tables
 from tasks.lib.reviews import Block, open_dump
+from tests.lib.test_reviews import CASES, expected
 
 SHA = "0123456789abcdef" * 4
 
@@ -152,3 +153,27 @@ def test_counts_of_an_empty_dump_that_do_not_balance(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text("id,review\n")
     assert pq.read_metadata(score(path, tmp_path)).num_rows == 0
+
+
+def rows_of(path: Path, columns: list[str]) -> list[list[object]]:
+    """The rows of a table, each as its values in these columns; none if there is no table."""
+    if not path.exists():
+        return []
+    table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+    return [list(values) for values in zip(*(table[name].to_pylist() for name in columns), strict=True)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_cell_or_a_record_that_a_table_alters(tmp_path: Path, name: str) -> None:
+    header, parts = CASES[name]
+    dump = tmp_path / "reviews.csv"
+    dump.write_bytes(header + b"".join(raw for raw, _ in parts))
+    right = expected(header.count(b"\n") + 1, parts, b"\n")
+    with open_dump(dump) as opened:
+        names = list(tables.carried_columns(opened.header, None, dump.name).values())
+    table = score(dump, tmp_path)
+    assert rows_of(table, ["row_id", "source_line", *names]) == [
+        [f"{SHA[:16]}-{ordinal}", found[0], *found[1]] for ordinal, found in enumerate(right, 1) if len(found) == 2
+    ]
+    quarantined = rows_of(tmp_path / "quarantine" / table.name, ["first_line", "last_line", "reason", "raw"])
+    assert quarantined == [list(found) for found in right if len(found) == 4]

@@ -70,6 +70,12 @@ def test_reviews_leak_into_their_neighbours_across_chunks(monkeypatch: pytest.Mo
     assert_encodes_plainly(reviews)
 
 
+def test_a_review_longer_than_a_chunk_is_cut_or_leaks() -> None:
+    longest = " ".join(f"w{number % 4_000}" for number in range(200_000))
+    assert len(longest) > text.CHUNK_CHARACTERS
+    assert_encodes_plainly(["the film", longest, "it's wonderful"], maxlen=300)
+
+
 def test_random_bytes_of_text_are_encoded_differently_from_the_rule() -> None:
     generator = np.random.default_rng(1)
     assert_encodes_plainly(["".join(generator.choice(list(LETTERS), 60)) for _ in range(300)])
