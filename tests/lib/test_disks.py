@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.lib import errors, files
-from tests import crash
+from tests import crash, tally
 from tests.lib.test_crashes import contents, dump, score, visible, write_bundle, write_shards
 
 
@@ -64,6 +64,7 @@ def faults_at_each_call(
         work(tmp_path / "counted")
     for at in range(1, counter.count + 1, STRIDE):
         folder = tmp_path / f"fault-{at}"
+        tally.tried["disk faults"] += 1
         with failing(monkeypatch, at, number):
             said = error_of(work, folder)
         if said is None:
