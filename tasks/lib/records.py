@@ -26,10 +26,15 @@ SAMPLE_LINES = 2_000
 SAMPLE_DOUBT = 20  # lines behind a broken record
 ENOUGH = 3  # records to learn from
 LOOK_AHEAD = 200  # lines searched for the end of a broken record
+FEW_LABELS = 5
 SOME = 64  # of the lines inside a record, how many are asked what they look like
 
 BREAKS = b"\r\n"
 ANY_LINE = re.compile(rb"[^\r\n]*(?:\r{0,3}\n|\r)|[^\r\n]+")
+WORD = frozenset([b"a"])  # the shape of a column of single words
+FEW_WORDS = re.compile(
+    rb"[A-Za-z\x80-\xff]+(?: [A-Za-z\x80-\xff]+){1,2}\Z"
+)  # a name as well as prose: tells nothing there
 _NUMBER = re.compile(rb"[-+.0-9]*\Z")
 _CR_LINE = re.compile(rb"[^\r]*(?:\r\n|\r(?=[^\n]))")
 
@@ -270,8 +275,9 @@ class Layout:
     """What the records of a file have in common, learnt from its first ones.
 
     `shapes[column]` are the shapes that its values have, None where they tell nothing; `quoted[column]` says that
-    every value stands in quotes. `counter` is a column before the review whose number goes up by one. `several`: many
-    records take several lines. `spare`: records may have one empty field more than the header has names.
+    every value stands in quotes; `known[column]` are all its values where those are a few words. `counter` is a column
+    before the review whose number goes up by one. `several`: many records take several lines. `spare`: records may
+    have one empty field more than the header has names.
     """
 
     delimiter: bytes
@@ -280,6 +286,7 @@ class Layout:
     spare: bool
     shapes: tuple[frozenset[bytes] | None, ...]
     quoted: tuple[bool, ...]
+    known: tuple[frozenset[bytes] | None, ...]
     counter: int | None
     several: bool
 
@@ -306,8 +313,8 @@ class Layout:
         """
         votes: list[bool] = []
         for value, in_quotes, shapes, always_quoted in zip(fields, quoted, self.shapes, self.quoted, strict=False):
-            if shapes is not None and value:
-                votes.append(shape(value) in shapes)
+            if shapes is not None and value and not (shapes == WORD and FEW_WORDS.match(value)):
+                votes.append(shape(value) in shapes and (in_quotes or not always_quoted))
             if always_quoted and not votes:
                 votes.append(in_quotes)
             if (votes and not votes[0]) or (not votes and not in_quotes and value.count(b'"') % 2):
@@ -322,7 +329,14 @@ class Layout:
 
     def unlearnt(self) -> "Layout":
         """The layout with nothing known of the columns but their number."""
-        return replace(self, shapes=(None,) * self.width, quoted=(False,) * self.width, counter=None)
+        return replace(
+            self, shapes=(None,) * self.width, quoted=(False,) * self.width, known=(None,) * self.width, counter=None
+        )
+
+    def is_familiar(self, line: bytes) -> bool:
+        """Whether a line, were it a record, has none but the sample's values where those are a few words."""
+        fields = scan(Lines.of([line]), 0, self.delimiter, self.width).fields
+        return all(known is None or value in known for value, known in zip(fields, self.known, strict=False))
 
     def number(self, line: bytes) -> int | None:
         """What a line has in the column that counts the records, were it one; None if there is no such number."""
@@ -366,19 +380,20 @@ def sample(lines: Lines, delimiter: bytes, most: int) -> list[Parse]:
 
 def learn(records: list[Parse], delimiter: bytes, width: int, review: int, spare: bool) -> Layout:
     """The layout that the sampled records have."""
-    bare = Layout(delimiter, width, review, spare, (None,) * width, (False,) * width, None, False)
+    bare = Layout(delimiter, width, review, spare, (None,) * width, (False,) * width, (None,) * width, None, False)
     rows = [(bare.trim(record.fields), record.quoted) for record in records]
     rows = [(fields, quoted) for fields, quoted in rows if len(fields) == width]
     if len(rows) < ENOUGH:
         return bare
     shapes = [None if column == review else _shapes([fields[column] for fields, _ in rows]) for column in range(width)]
+    known = [None if column == review else _known([fields[column] for fields, _ in rows]) for column in range(width)]
     quoted = [all(quoted[column] for _, quoted in rows) for column in range(width)]
     words = [not all(_NUMBER.match(fields[column]) for fields, _ in rows) for column in range(width)]
     if any(word and not always for word, always in zip(words, quoted, strict=True)):
         quoted = [False] * width  # only what needs quotes has them, so the next value may have none
     counter = next((column for column in range(review) if _counts([fields[column] for fields, _ in rows])), None)
     several = sum(record.end - record.start > 1 for record in records) * 3 >= len(records)
-    return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted), counter, several)
+    return Layout(delimiter, width, review, spare, tuple(shapes), tuple(quoted), tuple(known), counter, several)
 
 
 def _counts(values: list[bytes]) -> bool:
@@ -397,6 +412,13 @@ def _shapes(values: list[bytes]) -> frozenset[bytes] | None:
     needed = 0.6 if all(b"9" in found for found in usual) else 0.8
     told = len(filled) >= ENOUGH and len(usual) <= 3 and sum(usual.values()) >= needed * len(filled)
     return frozenset(usual) if told else None
+
+
+def _known(values: list[bytes]) -> frozenset[bytes] | None:
+    """All values of a column, if they are a few words that come again and again: labels."""
+    distinct = frozenset(values)
+    few = len(distinct) <= FEW_LABELS and len(distinct) * 2 <= len(values)
+    return distinct if few and all(shape(value) in WORD for value in distinct) else None
 
 
 def level(lines: Lines, index: int, layout: Layout) -> int:
@@ -458,7 +480,7 @@ def verdict(lines: Lines, start: int, end: int, ragged: bool, layout: Layout) ->
         number, after = layout.number(first), layout.number(lines.items[last])
         if number is None or after is None or number < after <= number + last - start:
             return "stray"  # its closing quote is the one that opens the text of the next record
-    if level(lines, last, layout) < layout.best:
+    if level(lines, last, layout) < layout.best or not layout.is_familiar(lines.items[last]):
         return ""
     whole = complete(scan(Lines.of([first]), 0, layout.delimiter, layout.width), first, layout)
     if whole == NONE and not (ragged and layout.best == STRONG):

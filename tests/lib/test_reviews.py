@@ -529,6 +529,25 @@ CASES: dict[str, tuple[bytes, list[Part]]] = {
         b"id,review\n",
         [row("1", "a"), row("2", "b"), row("3", "c"), (b'4,"one\ntwo, three\nfour', "unterminated_quote")],
     ),
+    "labels first, a review whose last line begins with a word and a comma": (
+        b"label,review\n",
+        [
+            row("pos", "fine film"),
+            row("neg", "poor film"),
+            (b'pos,"I liked it.\nWell, what can I say?"\n', ["pos", "I liked it.\nWell, what can I say?"]),
+            row("neg", "poor film"),
+        ],
+    ),
+    "labels first, a stray quote that a later row closes": (
+        b"label,review\n",
+        [
+            *[row("pos", "fine film"), row("neg", "poor film")] * 3,
+            (b'pos,"open\n', "unterminated_quote"),
+            row("neg", "so so"),
+            (b'neg,"\n', "unterminated_quote"),
+            row("neg", "poor film"),
+        ],
+    ),
     # --- two columns of free text, where nothing but the number of fields tells
     "free text, over several lines with commas": (
         b"title,review\n",
@@ -552,6 +571,34 @@ CASES: dict[str, tuple[bytes, list[Part]]] = {
         ],
     ),
     # --- all fields quoted
+    "all quoted, a list of numbers in a review": (
+        b'"stars","review"\n',
+        [
+            *[(b'"%d","film, so %d"\n' % (i, i), [str(i), f"film, so {i}"]) for i in (5, 2, 1)],
+            (
+                b'"4","For and against:\n1, the story\n2, the cast"\n',
+                ["4", "For and against:\n1, the story\n2, the cast"],
+            ),
+            (b'"2","poor film"\n', ["2", "poor film"]),
+        ],
+    ),
+    "all quoted, names of one word and of two": (
+        b'"name","review"\n',
+        [
+            *[(b'"%b","film, so so"\n' % name, [name.decode(), "film, so so"]) for name in (b"Ann", b"Eve") * 3],
+            (b'"Ann","open\n', "malformed_quote"),
+            *[(b'"%b","fine"\n' % name, [name.decode(), "fine"]) for name in (b"Bob Lee", b"Dan Li", b"Ann")],
+        ],
+    ),
+    "a name of two words behind a short row": (
+        b"id,review,name\n",
+        [
+            *[row(str(i), "fine film", name) for i, name in enumerate(("Ann", "Chloe", "Eve", "Tom"), 1)],
+            (b"5,good\n", "too_few_fields"),
+            (b'6,"bad, so bad",Bob Lee\n', ["6", "bad, so bad", "Bob Lee"]),
+            row("7", "fine", "Ann"),
+        ],
+    ),
     "all quoted, a closing quote missing": (
         b'"id","review","label"\n',
         [
