@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -219,6 +221,41 @@ def test_a_model_released_meanwhile_that_takes_half_of_the_files(
     score(data_dir=inbox.root)
     assert {path.parent.name for path in score_tables(inbox)} == {f"model={model_id}"}
     assert all(set(pq.read_table(path)["model_id"].to_pylist()) == {model_id} for path in score_tables(inbox))
+
+
+def test_what_the_search_for_dumps_passes_over_or_repeats_without_a_word(
+    inbox: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    score(data_dir=inbox.root)
+    (table, *_) = score_tables(inbox)
+    table.write_bytes(table.read_bytes()[:50])
+    (inbox.inbox / "notes.txt").write_text("mine")
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=inbox.root)
+    assert any(message.endswith("1 new, 5 scored, 0 same content, 1 not dumps") for message in caplog.messages)
+    assert any(message.startswith("dump-") and "not readable" in message for message in caplog.messages)
+    assert pq.read_metadata(table).num_rows == 50
+
+
+def test_a_file_that_is_named_and_no_dump_and_ends_well(inbox: Layout) -> None:
+    (inbox.inbox / "notes.txt").write_text("mine")
+    with pytest.raises(errors.PipelineError, match=r"notes\.txt: expected a name that ends in \.csv"):
+        score(paths=[inbox.inbox / "notes.txt"], data_dir=inbox.root)
+
+
+def test_a_folder_that_cannot_be_listed_and_ends_well(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inbox.inbox / "sub").mkdir()
+    original = os.scandir
+
+    def locked(path: Any) -> Any:
+        if path == str(inbox.inbox / "sub"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(errors.PipelineError, match="1 of 7 files failed:\n  sub: .*Permission denied"):
+        score(data_dir=inbox.root)
+    assert len(score_tables(inbox)) == 6
 
 
 def test_many_runs_that_note_names_at_once(inbox: Layout) -> None:
