@@ -71,8 +71,9 @@ def score(
     new = [dump for dump in dumps if dump.status == "new"]
     reports = [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     if new:
-        open_model(data.models, model_id)  # a damaged model ends the run before the first row
-        reports += score_all(new, model_id, options, runner, data.root)
+        with locking.shared(data.locks / locking.model(model_id)):
+            open_model(data.models, model_id)  # a damaged model ends the run before the first row
+            reports += score_all(new, model_id, options, runner, data.root)
     if options.csv:
         reports += export_others(dumps, model_id, data.root)
     if not reports:
