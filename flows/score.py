@@ -28,7 +28,7 @@ from tasks.lib import errors, files, inbox, quarantine, registry
 from tasks.lib.config import RunnerConfig, ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.predict import FileReport, export_dump, open_model, score_dump, sweep
-from tasks.report import write_report
+from tasks.report import merged, unreported, write_report
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -70,12 +70,12 @@ def score(
     dumps = find_dumps(where(data, paths, options), options, data.root)
     new = [dump for dump in dumps if dump.status == "new"]
     reports = [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
+    late = unreported(dumps, model_id, data)
     if new:
         with locking.shared(data.locks / locking.model(model_id)):
             open_model(data.models, model_id)  # a damaged model ends the run before the first row
             reports += score_all(new, model_id, options, runner, data.root)
-    if options.csv:
-        reports += export_others(dumps, model_id, data.root)
+    reports += merged(late, export_others(dumps, model_id, data.root) if options.csv else [])
     if not reports:
         log.info("Nothing to do.")
         return

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from prefect import task
 
 from tasks import environment, locking
-from tasks.lib import files
+from tasks.lib import files, tables
+from tasks.lib.inbox import Dump
 from tasks.lib.layout import Layout
 from tasks.predict import FileReport
 
@@ -42,3 +46,61 @@ def write_report(reports: list[FileReport], data_dir: Path) -> Path:
         files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
         files.write(path, files.json_bytes(content))
     return path
+
+
+def unreported(dumps: list[Dump], model_id: str, data: Layout) -> list[FileReport]:
+    """The reports of dumps whose table no report follows: the run that scored them was killed before it wrote one.
+
+    None while another run scores with the model: what it has published so far, it reports itself.
+    """
+    newest = max(data.reports.glob("*.json"), default=None)
+    since = newest.stat().st_mtime_ns if newest else 0
+    scored = [(dump, dump.table) for dump in dumps if dump.status == "scored" and dump.table]
+    late = [
+        (dump, table)
+        for dump, table in scored
+        if table.parent.name == f"model={model_id}" and table.stat().st_mtime_ns > since
+    ]
+    if not late or not locking.is_free(data.locks / locking.model(model_id)):
+        return []
+    for dump, _ in late:
+        log.info("%s: scored by a run that ended before its report", dump.name)
+    return [_from_tables(dump, table, model_id, data) for dump, table in late]
+
+
+def _from_tables(dump: Dump, table: Path, model_id: str, data: Layout) -> FileReport:
+    footer = defaultdict(lambda: "0", tables.read_footer(table) or {})
+    quarantined = data.quarantine / table.name
+    count = int(footer["rows_quarantined"])
+    return FileReport(
+        file=dump.name,
+        status="scored",
+        model_id=model_id,
+        table=data.relative(table),
+        quarantine=data.relative(quarantined) if count else "",
+        sha256=dump.sha256,
+        rows=int(footer["rows_in"]),
+        scored=int(footer["rows_scored"]),
+        positive=int(footer["rows_positive"]),
+        quarantined=_reasons(quarantined, count) if count else {},
+        bytes=int(footer["bytes_in"]),
+        threshold=float(footer["threshold"]),
+    )
+
+
+def _reasons(quarantined: Path, count: int) -> dict[str, int]:
+    try:
+        found = Counter(pq.read_table(quarantined, columns=["reason"])["reason"].to_pylist())
+    except (OSError, pa.ArrowInvalid):
+        found = Counter()
+    # All models write to one quarantine: it may be that of a later scoring with another one.
+    return dict(found) if found.total() == count else {"unknown reason": count}
+
+
+def merged(late: list[FileReport], exported: list[FileReport]) -> list[FileReport]:
+    """One report for each file, though some were both reported late and exported."""
+    found = {report.sha256: report for report in late}
+    for report in exported:
+        earlier = found.get(report.sha256)
+        found[report.sha256] = earlier.model_copy(update={"csv": report.csv}) if earlier and report.csv else report
+    return list(found.values())
