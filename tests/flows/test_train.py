@@ -182,7 +182,7 @@ def test_another_library_version_that_does_not_run_its_step(
     original = metadata.version
     monkeypatch.setattr(caching, "version", lambda name: "0.0" if name == "matplotlib" else original(name))
     train_small(trained.root)
-    assert made.again() == {"plot"}
+    assert made.again() == {"plot", "bundle"}
 
 
 def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout, made: Made) -> None:
