@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from prefect import task
 
 from tasks import environment, locking
@@ -82,19 +80,10 @@ def _from_tables(dump: Dump, table: Path, model_id: str, data: Layout) -> FileRe
         rows=int(footer["rows_in"]),
         scored=int(footer["rows_scored"]),
         positive=int(footer["rows_positive"]),
-        quarantined=_reasons(quarantined, count) if count else {},
+        quarantined={"unknown reason": count} if count else {},  # the quarantine table has them, row by row
         bytes=int(footer["bytes_in"]),
         threshold=float(footer["threshold"]),
     )
-
-
-def _reasons(quarantined: Path, count: int) -> dict[str, int]:
-    try:
-        found = Counter(pq.read_table(quarantined, columns=["reason"])["reason"].to_pylist())
-    except (OSError, pa.ArrowInvalid):
-        found = Counter()
-    # All models write to one quarantine: it may be that of a later scoring with another one.
-    return dict(found) if found.total() == count else {"unknown reason": count}
 
 
 def merged(late: list[FileReport], exported: list[FileReport]) -> list[FileReport]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the source from which keys are made for the time of the test."""
     shutil.copytree(CLONE / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(caching, "CLONE", tmp_path)
+    imports = caching._imports
+    monkeypatch.setattr(caching, "_imports", cache(lambda source: list(imports(source))))  # one file differs each time
     caching.source_digests.cache_clear()
     yield tmp_path
     caching.source_digests.cache_clear()
