@@ -71,15 +71,15 @@ def score(
     new = [dump for dump in dumps if dump.status == "new"]
     reports = [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     late = unreported(dumps, model_id, data)
-    if new:
-        with locking.shared(data.locks / locking.model(model_id)):
+    with locking.shared(data.locks / locking.model(model_id)):  # till all is reported: then no other run does that
+        if new:
             open_model(data.models, model_id)  # a damaged model ends the run before the first row
             reports += score_all(new, model_id, options, runner, data.root)
-    reports += merged(late, export_others(dumps, model_id, data.root) if options.csv else [])
-    if not reports:
-        log.info("Nothing to do.")
-        return
-    written = write_report(reports, data.root)
+        reports += merged(late, export_others(dumps, model_id, data.root) if options.csv else [])
+        if not reports:
+            log.info("Nothing to do.")
+            return
+        written = write_report(reports, data.root)
     summarize(reports, written)
     ui.report_scoring(reports, written)
     if found := problems(reports, options):

@@ -51,16 +51,16 @@ def unreported(dumps: list[Dump], model_id: str, data: Layout) -> list[FileRepor
 
     None while another run scores with the model: what it has published so far, it reports itself.
     """
-    newest = max(data.reports.glob("*.json"), default=None)
-    since = newest.stat().st_mtime_ns if newest else 0
     scored = [(dump, dump.table) for dump in dumps if dump.status == "scored" and dump.table]
+    if not scored or not locking.is_free(data.locks / locking.model(model_id)):
+        return []
+    newest = max(data.reports.glob("*.json"), default=None)  # of those runs, too, that ended a moment ago
+    since = newest.stat().st_mtime_ns if newest else 0
     late = [
         (dump, table)
         for dump, table in scored
         if table.parent.name == f"model={model_id}" and table.stat().st_mtime_ns > since
     ]
-    if not late or not locking.is_free(data.locks / locking.model(model_id)):
-        return []
     for dump, _ in late:
         log.info("%s: scored by a run that ended before its report", dump.name)
     return [_from_tables(dump, table, model_id, data) for dump, table in late]
