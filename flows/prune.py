@@ -13,11 +13,14 @@ from tasks import environment
 environment.prepare(command_line=__name__ == "__main__")
 
 import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from cyclopts import App, Parameter
 
 from tasks import command_line, locking
-from tasks.lib import files, pruning
+from tasks.lib import errors, pruning, registry
 from tasks.lib.layout import Layout
 
 log = logging.getLogger(environment.LOGGER)
@@ -34,14 +37,44 @@ def main(
 ) -> None:
     """Free what no current, earlier or named model and no score table refers to."""
     data = Layout(data_dir.resolve())
-    with locking.waiting(data.locks / "train.lock"):
-        found = pruning.unused(data, set(keep or []))
+    with (
+        locking.waiting(data.locks / "train.lock"),
+        locking.waiting(data.locks / locking.RELEASE),  # a model that is promoted meanwhile must not be removed
+        _in_use(data) as in_use,
+    ):
+        pruning.check(data, keep or [])
+        found = pruning.unused(data, {*(keep or []), *in_use})
         freed = sum(_size(path) for path in found)
         for path in found:
-            log.info("%s %s", "would remove" if dry_run else "removed", data.relative(path))
             if not dry_run:
-                files.remove(path)
+                _remove(path)
+            log.info("%s %s", "would remove" if dry_run else "removed", data.relative(path))
     log.info("%s: %.1f MB", "Would be freed" if dry_run else "Freed", freed / 1e6)
+
+
+@contextmanager
+def _in_use(data: Layout) -> Iterator[list[str]]:
+    """The models that a run is scoring with, which may have no table yet; the others are locked for the block."""
+    with ExitStack() as held:
+        yield [
+            model_id
+            for model_id in registry.model_ids(data.models)
+            if not held.enter_context(locking.if_free(data.locks / locking.model(model_id)))
+        ]
+
+
+def _remove(path: Path) -> None:
+    """Raises `OutputError` if any part of the file or folder stays."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise errors.OutputError(
+            f"{path}: cannot be removed: {error.strerror}. What was removed before it is named above; mend that and "
+            "run the same command again."
+        ) from error
 
 
 def _size(path: Path) -> int:

@@ -26,9 +26,10 @@ from tasks import command_line, locking, operation, ui
 from tasks.inbox import find_dumps
 from tasks.lib import errors, files, inbox, quarantine, registry
 from tasks.lib.config import RunnerConfig, ScoreConfig
+from tasks.lib.inbox import FileReport
 from tasks.lib.layout import CLONE, Layout
-from tasks.predict import FileReport, export_dump, open_model, score_dump, sweep
-from tasks.report import write_report
+from tasks.predict import export_dump, open_model, score_dump, sweep
+from tasks.report import merged, unreported, write_report
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -72,15 +73,16 @@ def score(
     new = [dump for dump in dumps if dump.status == "new"]
     reports = [FileReport(file=name, status="failed", model_id=model_id, reason=why) for name, why in failed.items()]
     reports += [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
-    if new:
-        open_model(data.models, model_id)  # a damaged model ends the run before the first row
-        reports += score_all(new, model_id, options, runner, data.root)
-    if options.csv:
-        reports += export_others(dumps, model_id, data.root)
-    if not reports:
-        log.info("Nothing to do.")
-        return
-    written = write_report(reports, data.root)
+    late = unreported(dumps, model_id, data)
+    with locking.shared(data.locks / locking.model(model_id)):  # till all is reported: then no other run does that
+        if new:
+            open_model(data.models, model_id)  # a damaged model ends the run before the first row
+            reports += score_all(new, model_id, options, runner, data.root)
+        reports += merged(late, export_others(dumps, model_id, data.root) if options.csv else [])
+        if not reports:
+            log.info("Nothing to do.")
+            return
+        written = write_report(reports, data.root)
     summarize(reports, written)
     ui.report_scoring(reports, written)
     if found := problems(reports, options):

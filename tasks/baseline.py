@@ -19,7 +19,7 @@ log = logging.getLogger(environment.LOGGER)
 @task(
     name="baseline",
     task_run_name="baseline on {prepared.folder}",
-    cache_policy=MadeFrom(libraries=("numpy", "scikit-learn")),
+    cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn")),
 )
 def evaluate_baseline(prepared: Shards, data_dir: Path) -> Baseline:
     """Fits a bag of words with logistic regression to the same ids and measures it on the same test reviews."""

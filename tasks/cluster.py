@@ -16,9 +16,9 @@ from typing import Any
 
 from tasks.lib import errors, scoring
 from tasks.lib.config import RunnerConfig, ScoreConfig
-from tasks.lib.inbox import Dump
+from tasks.lib.inbox import Dump, FileReport
 from tasks.lib.layout import Layout
-from tasks.predict import FileReport, no_text_in_errors, open_model, score_dump
+from tasks.predict import no_text_in_errors, open_model, score_dump
 
 try:
     from distributed import Client, LocalCluster

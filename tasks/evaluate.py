@@ -27,7 +27,7 @@ TOLERANCE = 0.01
 @task(
     name="evaluate",
     task_run_name="evaluate {fitted.model}",
-    cache_policy=MadeFrom(libraries=("numpy", "scikit-learn", "keras", "tensorflow")),
+    cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn", "keras", "tensorflow")),
 )
 def evaluate_network(prepared: Shards, fitted: Fitted, device: str, data_dir: Path) -> Evaluation:
     """Scores the test reviews with the very code that scores new ones, and measures the result.

@@ -24,6 +24,15 @@ def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[
     with locking.waiting(data.locks / "names.lock"):
         files.sweep(data.names)
         inbox.remember_names(data.names, found)
-    counts = {status: sum(dump.status == status for dump in found) for status in ("new", "scored", "same content")}
-    log.info("model %s: %s", model_id, ", ".join(f"{count} {status}" for status, count in counts.items()))
+    counts = [f"{_count(found, status)} {status}" for status in ("new", "scored", "same content")]
+    if foreign := _count(found, "not a dump"):
+        counts.append(f"{foreign} not dumps")
+    log.info("model %s: %s", model_id, ", ".join(counts))
+    for dump in found:
+        if dump.status == "new" and dump.reason:
+            log.warning("%s: %s", dump.name, dump.reason)
     return found
+
+
+def _count(dumps: list[inbox.Dump], status: str) -> int:
+    return sum(dump.status == status for dump in dumps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ log = logging.getLogger(environment.LOGGER)
 
 RELEASE = "release.lock"  # held by whoever writes current.json and releases.jsonl
 REQUEUE = "requeue.lock"  # held by whoever writes dumps of what lies in quarantine
+
+
+def model(model_id: str) -> str:
+    """The lock that runs share while they score with the model, and that pruning has to hold to remove it."""
+    return f"model-{Path(model_id).name}.lock"
 
 
 @contextmanager
@@ -46,6 +52,17 @@ def is_free(path: Path) -> bool:
     """Whether no run holds the lock at this moment; whoever holds it stays undisturbed."""
     with if_free(path) as free:
         return free
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Holds the lock for the block together with all others that share it: for them, `if_free` gives False."""
+    files.make_folder(path.parent)
+    with files.output_errors(path):
+        file = path.open("ab")
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # the same call as FileLock's; closing the file gives it up
+        yield
 
 
 def _acquired(lock: FileLock) -> bool:

@@ -12,56 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
 
 from prefect import task
 from prefect.runtime import task_run
-from pydantic import BaseModel, ConfigDict
 
 from tasks import environment, locking, ui
 from tasks.lib import errors, files, scoring, tables
 from tasks.lib.config import ScoreConfig
-from tasks.lib.inbox import Dump
+from tasks.lib.inbox import Dump, FileReport
 from tasks.lib.layout import Layout
 
 log = logging.getLogger(environment.LOGGER)
-
-
-class FileReport(BaseModel):
-    """What became of one dump. `status` is scored, exported, "busy" if another run is or was at it, or failed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: str
-    status: str
-    model_id: str
-    reason: str = ""
-    table: str = ""
-    quarantine: str = ""
-    csv: str = ""
-    sha256: str = ""
-    rows: int = 0
-    scored: int = 0
-    positive: int = 0
-    quarantined: dict[str, int] = {}
-    bytes: int = 0
-    threshold: float | None = None
-    seconds: float = 0.0
-    histogram: list[int] = []
-
-    @property
-    def rows_quarantined(self) -> int:
-        """Quarantined rows, whatever the reason."""
-        return sum(self.quarantined.values())
-
-    @classmethod
-    def of(cls, dump: Dump, model_id: str, result: object) -> Self:
-        """The report that came of a dump, or one of its failure; the reason of that always begins with its name."""
-        if isinstance(result, cls):
-            return result
-        reason = str(result)
-        named = reason if reason.startswith(dump.path.name) else f"{dump.name}: {reason}"
-        return cls(file=dump.name, status="failed", model_id=model_id, reason=named, sha256=dump.sha256)
 
 
 def _run_name() -> str:

@@ -19,10 +19,14 @@ from tasks.lib.layout import Layout
 
 log = logging.getLogger(environment.LOGGER)
 
-LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scikit-learn", "matplotlib", "prefect")
+LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn", "matplotlib", "prefect")
 
 
-@task(name="bundle", task_run_name="bundle {network.cell}, seed {fit_config.seed}", cache_policy=MadeFrom())
+@task(
+    name="bundle",
+    task_run_name="bundle {network.cell}, seed {fit_config.seed}",
+    cache_policy=MadeFrom(libraries=LIBRARIES),  # its manifest names their versions
+)
 def write_bundle(
     corpus: Corpus,
     prepared: Shards,

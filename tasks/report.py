@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,9 +11,9 @@ import numpy as np
 from prefect import task
 
 from tasks import environment, locking
-from tasks.lib import files
+from tasks.lib import files, quarantine, tables
+from tasks.lib.inbox import Dump, FileReport
 from tasks.lib.layout import Layout
-from tasks.predict import FileReport
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -42,3 +43,52 @@ def write_report(reports: list[FileReport], data_dir: Path) -> Path:
         files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
         files.write(path, files.json_bytes(content))
     return path
+
+
+def unreported(dumps: list[Dump], model_id: str, data: Layout) -> list[FileReport]:
+    """The reports of dumps whose table no report follows: the run that scored them was killed before it wrote one.
+
+    None while another run scores with the model: what it has published so far, it reports itself.
+    """
+    scored = [(dump, dump.table) for dump in dumps if dump.status == "scored" and dump.table]
+    if not scored or not locking.is_free(data.locks / locking.model(model_id)):
+        return []
+    newest = max(data.reports.glob("*.json"), default=None)  # of those runs, too, that ended a moment ago
+    since = newest.stat().st_mtime_ns if newest else 0
+    late = [
+        (dump, table)
+        for dump, table in scored
+        if table.parent.name == f"model={model_id}" and table.stat().st_mtime_ns > since
+    ]
+    for dump, _ in late:
+        log.info("%s: scored by a run that ended before its report", dump.name)
+    return [_from_tables(dump, table, model_id, data) for dump, table in late]
+
+
+def _from_tables(dump: Dump, table: Path, model_id: str, data: Layout) -> FileReport:
+    footer = defaultdict(lambda: "0", tables.read_footer(table) or {})
+    quarantined = data.quarantine / table.name
+    count = int(footer["rows_quarantined"])
+    return FileReport(
+        file=dump.name,
+        status="scored",
+        model_id=model_id,
+        table=data.relative(table),
+        quarantine=data.relative(quarantined) if count else "",
+        sha256=dump.sha256,
+        rows=int(footer["rows_in"]),
+        scored=int(footer["rows_scored"]),
+        positive=int(footer["rows_positive"]),
+        quarantined=quarantine.reasons(quarantined) or {"unknown reason": count} if count else {},
+        bytes=int(footer["bytes_in"]),
+        threshold=float(footer["threshold"]),
+    )
+
+
+def merged(late: list[FileReport], exported: list[FileReport]) -> list[FileReport]:
+    """One report for each file, though some were both reported late and exported."""
+    found = {report.sha256: report for report in late}
+    for report in exported:
+        earlier = found.get(report.sha256)
+        found[report.sha256] = earlier.model_copy(update={"csv": report.csv}) if earlier and report.csv else report
+    return list(found.values())

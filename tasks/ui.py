@@ -31,7 +31,7 @@ from tasks.lib.artifacts import Baseline, Bundle
 from tasks.lib.layout import Layout
 
 if TYPE_CHECKING:
-    from tasks.predict import FileReport
+    from tasks.lib.inbox import FileReport
 
 log = logging.getLogger(environment.LOGGER)
 

@@ -26,7 +26,7 @@ CALLS: list[tuple[Any, str]] = [
 
 context = multiprocessing.get_context("forkserver")
 # What a case runs is imported once, not in each process.
-context.set_forkserver_preload(["tests.crash", "tests.lib.test_crashes", "pandas"])
+context.set_forkserver_preload(["tests.crash", "tests.lib.test_crashes", "tests.lib.test_kills", "pandas"])
 
 
 class Counter:

@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -35,6 +35,43 @@ class Dump(BaseModel):
     table: Path | None = None
 
 
+class FileReport(BaseModel):
+    """What became of one dump. `status` is scored, exported, "busy" if another run is or was at it, or failed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    status: str
+    model_id: str
+    reason: str = ""
+    table: str = ""
+    quarantine: str = ""
+    csv: str = ""
+    sha256: str = ""
+    rows: int = 0
+    scored: int = 0
+    positive: int = 0
+    quarantined: dict[str, int] = {}
+    bytes: int = 0
+    threshold: float | None = None
+    seconds: float = 0.0
+    histogram: list[int] = []
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Quarantined rows, whatever the reason."""
+        return sum(self.quarantined.values())
+
+    @classmethod
+    def of(cls, dump: Dump, model_id: str, result: object) -> Self:
+        """The report that came of a dump, or one of its failure; the reason of that always begins with its name."""
+        if isinstance(result, cls):
+            return result
+        reason = str(result)
+        named = reason if reason.startswith(dump.path.name) else f"{dump.name}: {reason}"
+        return cls(file=dump.name, status="failed", model_id=model_id, reason=named, sha256=dump.sha256)
+
+
 def find(
     places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool = False, unscored_only: bool = False
 ) -> list[Dump]:
@@ -45,27 +82,45 @@ def find(
     """
     found: list[Dump] = []
     first_names: dict[str, str] = {}
-    for path, name in _files(places):
-        dump = _judged(path, name, scores, model_id, rescore=rescore)
+    for dump in _dumps(places, scores, model_id, rescore=rescore):
         if unscored_only and not rescore and dump.status == "new":
             dump = _judged_by_all(dump, scores)
-        if dump.sha256 and (first := first_names.setdefault(dump.sha256, name)) != name:
+        if dump.sha256 and (first := first_names.setdefault(dump.sha256, dump.name)) != dump.name:
             dump = dump.model_copy(update={"status": "same content", "reason": f"same content as {first}"})
         found.append(dump)
     return found
 
 
-def _files(places: Sequence[Path]) -> Iterator[tuple[Path, str]]:
+def _dumps(places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool) -> Iterator[Dump]:
     for place in places:
         if place.is_dir():
-            for path in sorted(place.rglob("*")):
-                below = path.relative_to(place)
-                if not any(part.startswith(".") for part in below.parts) and (path.is_symlink() or not path.is_dir()):
-                    yield path, _printable(below.as_posix())
+            for path, error in sorted(_below(place).items()):
+                if error is None:
+                    yield _judged(path, _name(path, place), scores, model_id, rescore=rescore)
+                else:
+                    reason = f"a folder that cannot be listed: {error.strerror}. Mend that and run the same again."
+                    yield Dump(path=path, name=_name(path, place), status="unreadable", reason=reason)
         elif os.path.lexists(place):
-            yield place.resolve(), _printable(place.name)
+            dump = _judged(place.resolve(), _printable(place.name), scores, model_id, rescore=rescore)
+            # Whoever names a file wants it scored; in a folder, other files may lie beside the dumps.
+            yield dump.model_copy(update={"status": "unreadable"}) if dump.status == "not a dump" else dump
         else:
             raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
+
+
+def _below(folder: Path) -> dict[Path, OSError | None]:
+    """The files below the folder, and those of its folders that cannot be listed, with the error; none hidden."""
+    found: dict[Path, OSError | None] = {}
+    unlisted: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=unlisted.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if Path(parent, name).is_symlink()]  # judged like files, and not followed
+        found |= {Path(parent, name): None for name in [*names, *links] if not name.startswith(".")}
+    return found | {Path(error.filename): error for error in unlisted}
+
+
+def _name(path: Path, place: Path) -> str:
+    return _printable(path.relative_to(place).as_posix() if path != place else place.name)
 
 
 def _printable(name: str) -> str:
@@ -93,8 +148,16 @@ def _judged(path: Path, name: str, scores: Path, model_id: str, *, rescore: bool
             size=size,
             table=table,
         )
-    table = table or tables.table_path(scores, model_id, tables.table_name(path.name, sha256))
-    return Dump(path=path, name=name, status="new", sha256=sha256, size=size, table=table)
+    damaged = None if table else _damaged_table(scores, model_id, sha256)
+    reason = f"its table {damaged.name} is not readable and is made again" if damaged else ""
+    table = table or damaged or tables.table_path(scores, model_id, tables.table_name(path.name, sha256))
+    return Dump(path=path, name=name, status="new", reason=reason, sha256=sha256, size=size, table=table)
+
+
+def _damaged_table(scores: Path, model_id: str, sha256: str) -> Path | None:
+    """A table that should be that of these bytes, but does not say of what it is."""
+    paths = sorted((scores / f"model={model_id}").glob(f"[!.]*-{sha256[:16]}.parquet"))
+    return next((path for path in paths if tables.read_footer(path) is None), None)
 
 
 def _judged_by_all(dump: Dump, scores: Path) -> Dump:

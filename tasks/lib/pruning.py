@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lib import registry
+from tasks.lib import errors, registry
 from tasks.lib.layout import Layout
+
+
+def check(data: Layout, named: Sequence[str]) -> None:
+    """Raises `InputError` for a model that does not exist: with a misspelt id, the one that was meant would go."""
+    known = registry.model_ids(data.models)
+    if unknown := sorted(set(named).difference(known)):
+        raise errors.InputError(
+            f"--keep {unknown[0]}: no such model in {data.models} (found: {', '.join(known) or 'none'}). Nothing was "
+            "removed; name one of these."
+        )
 
 
 def kept_models(data: Layout, named: set[str]) -> set[str]:

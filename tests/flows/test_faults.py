@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 import shutil
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +21,10 @@ from filelock import FileLock
 from flows.score import score
 from tasks import locking, predict
 from tasks.inbox import find_dumps
-from tasks.lib import errors, files, registry, scoring
+from tasks.lib import errors, files, registry, scoring, tables
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
+from tasks.lib.text import Encoder
 from tests.flows.conftest import SMALL, train_small
 
 
@@ -219,6 +223,112 @@ def test_a_model_released_meanwhile_that_takes_half_of_the_files(
     score(data_dir=inbox.root)
     assert {path.parent.name for path in score_tables(inbox)} == {f"model={model_id}"}
     assert all(set(pq.read_table(path)["model_id"].to_pylist()) == {model_id} for path in score_tables(inbox))
+
+
+def test_what_the_search_for_dumps_passes_over_or_repeats_without_a_word(
+    inbox: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    score(data_dir=inbox.root)
+    (table, *_) = score_tables(inbox)
+    table.write_bytes(table.read_bytes()[:50])
+    (inbox.inbox / "notes.txt").write_text("mine")
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=inbox.root)
+    assert any(message.endswith("1 new, 5 scored, 0 same content, 1 not dumps") for message in caplog.messages)
+    assert any(message.startswith("dump-") and "not readable" in message for message in caplog.messages)
+    assert pq.read_metadata(table).num_rows == 50
+
+
+def test_a_file_that_is_named_and_no_dump_and_ends_well(inbox: Layout) -> None:
+    (inbox.inbox / "notes.txt").write_text("mine")
+    with pytest.raises(errors.PipelineError, match=r"notes\.txt: expected a name that ends in \.csv"):
+        score(paths=[inbox.inbox / "notes.txt"], data_dir=inbox.root)
+
+
+def test_a_folder_that_cannot_be_listed_and_ends_well(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    (inbox.inbox / "sub").mkdir()
+    original = os.scandir
+
+    def locked(path: Any) -> Any:
+        if path == str(inbox.inbox / "sub"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(errors.PipelineError, match="1 of 7 files failed:\n  sub: .*Permission denied"):
+        score(data_dir=inbox.root)
+    assert len(score_tables(inbox)) == 6
+
+
+MARKER = "zebra-marker"
+
+
+@pytest.mark.parametrize("broken", ["encoder", "model"])
+def test_an_unforeseen_error_that_shows_a_review_or_stops_the_others(
+    inbox: Layout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str], broken: str,
+) -> None:  # fmt: skip
+    (inbox.inbox / "dump-3.csv").write_text(f"id,review\n1,a review with {MARKER} in it\n")
+    owner, name = (Encoder, "encode") if broken == "encoder" else (scoring.Model, "__call__")
+    original = getattr(owner, name)
+
+    def fail(self: Any, reviews: list[str]) -> Any:
+        for review in reviews:
+            if MARKER in review:
+                raise ValueError(review)
+        return original(self, reviews)
+
+    monkeypatch.setattr(owner, name, fail)
+    caplog.set_level("DEBUG")
+    with pytest.raises(errors.PipelineError) as caught:
+        score(data_dir=inbox.root)
+    assert "1 of 6 files failed:\n  dump-3.csv: unexpected ValueError" in str(caught.value)
+    assert len(score_tables(inbox)) == 5
+    shown = caplog.text + "".join(capfd.readouterr()) + str(caught.value)
+    shown += "".join(traceback.format_exception(caught.value))
+    shown += "".join(path.read_text() for path in inbox.reports.glob("*.json"))
+    assert MARKER not in shown
+
+
+def with_bad_rows(path: Path, bad: int) -> None:
+    rows = [f"{row}" if row < bad else f"{row},some words of film {row}" for row in range(100)]
+    path.write_text("\n".join(["id,review", *rows, ""]))
+
+
+def test_as_many_bad_rows_as_are_allowed_that_fail(trained: Layout, tmp_path: Path) -> None:
+    with_bad_rows(tmp_path / "d.csv", bad=5)
+    score(paths=[tmp_path / "d.csv"], data_dir=trained.root)
+
+
+def test_one_bad_row_too_many_that_passes_or_loses_the_tables(trained: Layout, tmp_path: Path) -> None:
+    with_bad_rows(tmp_path / "d.csv", bad=6)
+    with pytest.raises(errors.PipelineError) as caught:
+        score(paths=[tmp_path / "d.csv"], data_dir=trained.root)
+    (table,) = score_tables(trained)
+    assert str(caught.value).splitlines()[1:] == [
+        "  d.csv: 6 of 100 rows quarantined (6.0%), more than --max-quarantine 5.0%. Its tables were kept: see "
+        f"quarantine/{table.name}."
+    ]
+    assert pq.read_metadata(table).num_rows == 94
+    assert pq.read_metadata(trained.quarantine / table.name).num_rows == 6
+
+
+@pytest.mark.parametrize("name", [b"a\nb'\".csv", b"\xff.csv"])
+def test_a_strange_name_that_stops_the_run_halfway(trained: Layout, name: bytes) -> None:
+    trained.inbox.mkdir()
+    path = trained.inbox / os.fsdecode(name)
+    path.write_text("id,review\n1,good film\n2\n3,bad film\n")
+    score(options=ScoreConfig(max_quarantine=1, csv=True), data_dir=trained.root)
+    (table,) = score_tables(trained)
+    footer = tables.read_footer(table)
+    assert footer is not None
+    assert [footer[f"rows_{kind}"] for kind in ("in", "scored", "quarantined")] == ["3", "2", "1"]
+    assert pq.read_metadata(trained.quarantine / table.name).num_rows == 1
+    (report,), (note,) = trained.reports.glob("*.json"), trained.names.glob("*.json")
+    shown = json.loads(report.read_text())["files"][0]["file"]
+    assert shown.isprintable()
+    assert json.loads(note.read_text())["names"] == [shown]
+    assert set(pq.read_table(table)["source_file"].to_pylist()) == {shown}
 
 
 def test_many_runs_that_note_names_at_once(inbox: Layout) -> None:

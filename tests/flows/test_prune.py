@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from flows import prune
 from flows.score import score
-from tasks.lib import registry
+from tasks import locking
+from tasks.lib import errors, files, registry, scoring
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig, ShardConfig
 from tasks.lib.layout import Layout
 from tests.flows.conftest import train_small
@@ -78,10 +86,90 @@ def test_a_model_with_tables_that_is_pruned(trained: Layout, two_models: tuple[s
     assert list(trained.scores.glob("model=*/*.parquet"))
 
 
-def test_a_hidden_checkpoint_or_foreign_file_that_is_swept_along(trained: Layout) -> None:
+def test_a_hidden_or_foreign_file_that_is_swept_along(trained: Layout) -> None:
+    """A checkpoint that was half-written when its training was killed is swept by the next training."""
+    hidden = files.partial(trained.work / "fit-0123.checkpoint.npz")
     (trained.inbox).mkdir()
-    (trained.inbox / "a.csv").write_text("review\nfine\n")
-    (trained.root / "notes.txt").write_text("mine")
+    kept = [hidden, trained.inbox / "a.csv", trained.root / "notes.txt"]
+    for path in kept:
+        path.write_text("mine")
     prune.main(data_dir=trained.root)
-    assert (trained.inbox / "a.csv").exists()
-    assert (trained.root / "notes.txt").exists()
+    assert [path for path in kept if not path.exists()] == []
+
+
+def test_a_checkpoint_of_a_training_under_way_that_is_removed_or_of_an_abandoned_one_that_stays(
+    trained: Layout, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sentiment")
+    checkpoint = trained.work / "fit-0123.checkpoint.npz"
+    checkpoint.write_bytes(b"epochs")
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(trained.locks / "train.lock"):
+            pruning = pool.submit(prune.main, data_dir=trained.root)
+            wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
+            assert checkpoint.exists()
+        pruning.result()
+    assert not checkpoint.exists()
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Gives another thread ten seconds."""
+    for _ in range(1000):
+        if happened():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+def test_a_promotion_that_comes_between_the_search_and_the_removal(
+    trained: Layout, two_models: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "sentiment")
+    forget_earlier(trained)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(trained.locks / locking.RELEASE):
+            pruning = pool.submit(prune.main, data_dir=trained.root)
+            wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
+            registry.promote(trained.models, two_models[1])
+        pruning.result()
+    assert set(registry.model_ids(trained.models)) == set(two_models)
+
+
+def test_a_misspelt_model_to_keep_whose_namesake_is_removed(trained: Layout, two_models: tuple[str, str]) -> None:
+    forget_earlier(trained)
+    before = everything(trained)
+    with pytest.raises(errors.InputError, match=r"--keep gru-typo: no such model .*Nothing was removed"):
+        prune.main(keep=[two_models[1], "gru-typo"], data_dir=trained.root)
+    assert everything(trained) == before
+
+
+def test_a_disk_that_keeps_what_is_said_to_be_freed(
+    trained: Layout, two_models: tuple[str, str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "model.keras")
+
+    caplog.set_level("INFO", "sentiment")
+    forget_earlier(trained)
+    for owner, name in ((os, "unlink"), (os, "rmdir"), (Path, "unlink")):
+        monkeypatch.setattr(owner, name, read_only)
+    with pytest.raises(errors.OutputError, match=r"shards/.*: cannot be removed: Read-only file system"):
+        prune.main(data_dir=trained.root)
+    assert not [message for message in caplog.messages if "removed" in message or "Freed" in message]
+
+
+def test_a_model_that_is_scored_with_for_the_first_time_and_pruned(
+    trained: Layout, two_models: tuple[str, str], sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the midst of the first dump, no table of the model stands yet."""
+    forget_earlier(trained)
+    original = scoring.score
+
+    def pruned_meanwhile(*args: Any, **options: Any) -> Any:
+        prune.main(data_dir=trained.root)
+        return original(*args, **options)
+
+    monkeypatch.setattr(scoring, "score", pruned_meanwhile)
+    options = ScoreConfig(model=two_models[1])
+    score(paths=[sample / "reviews-columns.csv"], options=options, data_dir=trained.root)
+    assert set(registry.model_ids(trained.models)) == set(two_models)

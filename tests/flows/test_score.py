@@ -8,12 +8,14 @@ import json
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from flows.score import score
+from tasks import locking
 from tasks.lib import errors, registry, tables
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
 from tasks.lib.layout import Layout
@@ -236,3 +238,61 @@ def test_an_export_that_fails_and_stops_the_others_or_goes_unsaid(inbox: Layout)
         score(options=ScoreConfig(csv=True), data_dir=inbox.root)
     assert len(exported(inbox)) == 2
     assert "reviews-columns" not in str(exported(inbox))
+
+
+def kill_before_the_report(data: Layout, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
+    """Scores the inbox in a run that ends when all tables stand, and no report."""
+
+    def killed(*_: Any) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr("flows.score.write_report", killed)
+        score(options=ScoreConfig(**options), data_dir=data.root)
+    assert len(list(data.scores.glob("model=*/*.parquet"))) == 3
+
+
+def facts(report: Path) -> list[dict[str, Any]]:
+    """What a report says of each file, but for how long it took and why rows were quarantined."""
+    files = json.loads(report.read_text())["files"]
+    return sorted(
+        ({**entry, "seconds": 0, "quarantined": sum(entry["quarantined"].values())} for entry in files),
+        key=lambda entry: entry["file"],
+    )
+
+
+def test_a_kill_between_the_tables_and_the_report_that_leaves_files_unreported(
+    inbox: Layout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kill_before_the_report(inbox, monkeypatch)
+    score(data_dir=inbox.root)
+    (late,) = inbox.reports.glob("*.json")
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=inbox.root)
+    assert "Nothing to do." in caplog.messages
+    score(options=ScoreConfig(rescore=True), data_dir=inbox.root)
+    undisturbed = max(inbox.reports.glob("*.json"))
+    assert late != undisturbed
+    assert facts(late) == facts(undisturbed)
+
+
+def test_a_kill_before_the_report_that_hides_too_many_bad_rows(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_before_the_report(inbox, monkeypatch, max_quarantine=0.01)
+    with pytest.raises(errors.PipelineError, match="1 of 3 files failed:\n  reviews-damaged.*--max-quarantine"):
+        score(options=ScoreConfig(max_quarantine=0.01), data_dir=inbox.root)
+
+
+def test_a_late_report_that_has_a_file_twice_with_its_export(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_before_the_report(inbox, monkeypatch, max_quarantine=0.01)
+    with pytest.raises(errors.PipelineError, match="1 of 3 files failed"):
+        score(options=ScoreConfig(csv=True, max_quarantine=0.01), data_dir=inbox.root)
+    (report,) = inbox.reports.glob("*.json")
+    assert all(entry["rows"] and entry["csv"] for entry in facts(report))
+
+
+def test_a_run_under_way_whose_files_another_one_reports(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has published so far, it will report itself."""
+    kill_before_the_report(inbox, monkeypatch)
+    with locking.shared(inbox.locks / locking.model(registry.current_id(inbox.models))):
+        score(data_dir=inbox.root)
+    assert not list(inbox.reports.glob("*.json"))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,11 +15,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flows.score import score
 from flows.train import pipeline
 from tasks import caching
 from tasks.lib import errors, files, registry
 from tasks.lib.config import FitConfig, ReleaseConfig
-from tasks.lib.layout import Layout
+from tasks.lib.layout import CLONE, Layout
 from tests import tally
 from tests.flows.conftest import SMALL, train_small
 
@@ -184,7 +189,7 @@ def test_another_library_version_that_does_not_run_its_step(
     original = metadata.version
     monkeypatch.setattr(caching, "version", lambda name: "0.0" if name == "matplotlib" else original(name))
     train_small(trained.root)
-    assert made.again() == {"plot"}
+    assert made.again() == {"plot", "bundle"}
 
 
 def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout, made: Made) -> None:
@@ -224,3 +229,45 @@ def test_a_missing_archive_without_a_word_of_help(tmp_path: Path, prefect: None)
     corpus = SMALL["corpus"].model_copy(update={"archive": str(tmp_path / "nowhere.npz")})
     with pytest.raises(errors.InputError, match=r"nowhere\.npz: no such file.*--archive"):
         train_small(tmp_path, corpus=corpus)
+
+
+def test_results_that_are_pickled(trained: Layout, sample: Path) -> None:
+    """A pickle runs what code it likes when it is read."""
+    score(paths=[sample / "reviews-columns.csv"], data_dir=trained.root)
+    results = [path for path in trained.cache.rglob("*") if path.is_file() and path.parent.name not in STEPS]
+    assert len(results) >= len(STEPS)
+    for path in results:
+        assert json.loads(path.read_text())["metadata"]["serializer"]["type"] == "json"
+    pickled = [path for path in trained.root.rglob("*") if path.is_file() and path.read_bytes()[:1] == b"\x80"]
+    assert pickled == []
+
+
+def test_explain_as_a_command_that_starts_a_server_or_writes(trained: Layout, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    before = states(trained.root)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "flows/train.py", "--corpus", "sample", "--explain", "--data-dir", str(trained.root)]
+    explained = subprocess.run(
+        command, cwd=CLONE, env=environment | {"PREFECT_HOME": str(home)}, capture_output=True, text=True, timeout=120
+    )
+    assert explained.returncode == 0, explained.stderr
+    assert [line.split()[0] for line in (explained.stdout + explained.stderr).splitlines()] == STEPS
+    assert states(trained.root) == before
+    assert not list(home.rglob("*.db"))  # a server makes its database first of all
+    assert servers(home) == []
+
+
+def states(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of the last change of everything in the folder."""
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*")}
+
+
+def servers(home: Path) -> list[str]:
+    """The processes that were started with this Prefect home and still run."""
+    mark = f"PREFECT_HOME={home}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended meanwhile
+            if mark in (folder / "environ").read_bytes():
+                found.append(folder.name)
+    return found

@@ -286,6 +286,7 @@ def test_kills_at_random_moments_of_scoring(tmp_path: Path) -> None:
     for _ in range(RANDOM_KILLS):
         kills += crash.run(score_into, folder, path, seconds=chance.uniform(0.0, 0.3)) == -1
         assert all(digest == expected[name] for name, digest in visible(folder).items())
+    assert kills > 0
     score(path, folder)
     files.sweep(folder / "scores")
     files.sweep(folder / "quarantine")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,49 @@ def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
     for name in (".a.csv.swp", ".hidden.csv", "notes.txt", "a.csv.part"):
         (folder / name).write_text("review\nx\n")
     assert found(folder) == {"a.csv": "new", "notes.txt": "not a dump", "a.csv.part": "not a dump"}
+
+
+def test_a_folder_that_cannot_be_listed_and_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "sub" / "deep").mkdir()
+    (folder / "sub" / "b.csv").write_text("review\nother\n")
+    original = os.scandir
+
+    def locked(path: str) -> Any:
+        if Path(path).name == "deep":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    assert found(folder) == {"a.csv": "new", "sub/b.csv": "new", "sub/deep": "unreadable"}
+
+
+def test_an_inbox_that_cannot_be_listed_and_is_empty(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(path: str) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", locked)
+    assert found(folder) == {"inbox": "unreadable"}
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "x.csv.xz"])
+def test_a_file_that_is_named_and_no_dump_and_is_passed_over(folder: Path, name: str) -> None:
+    (folder / name).write_text("review\nx\n")
+    (dump,) = inbox.find([folder / name], folder.parent / "scores", "gru-000000000000")
+    assert dump.status == "unreadable"
+    assert "expected a name that ends in .csv or .tsv" in dump.reason
+
+
+def test_a_damaged_table_that_is_made_again_in_silence(folder: Path) -> None:
+    """It is made again in its place, though the dump has another name by now."""
+    scores = folder.parent / "scores"
+    (dump,) = inbox.find([folder], scores, "gru-000000000000")
+    assert dump.reason == ""
+    damaged = tables.table_path(scores, "gru-000000000000", tables.table_name("old.csv", dump.sha256))
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"PAR1")
+    (dump,) = inbox.find([folder], scores, "gru-000000000000")
+    assert (dump.status, dump.table) == ("new", damaged)
+    assert "not readable" in dump.reason
 
 
 def test_the_same_bytes_that_are_new_twice(folder: Path) -> None:

@@ -1,0 +1,150 @@
+"""When a step's key changes: with what shapes its result, and with nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import Task
+
+from tasks import caching
+from tasks.baseline import evaluate_baseline
+from tasks.download import download_corpus
+from tasks.evaluate import evaluate_network
+from tasks.fit import fit_network
+from tasks.lib.artifacts import Record
+from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig, StageConfig
+from tasks.lib.layout import CLONE
+from tasks.plot import render_plots
+from tasks.prepare import write_shards
+from tasks.release import write_bundle
+
+RECORD = Record(identity="0")
+INPUTS: dict[Task[..., Any], dict[str, Any]] = {
+    download_corpus: {"corpus": "sample"},
+    write_shards: {"corpus": RECORD, "config": ShardConfig()},
+    fit_network: {"prepared": RECORD, "network": NetworkConfig(), "config": FitConfig()},
+    evaluate_network: {"prepared": RECORD, "fitted": RECORD, "device": "cpu"},
+    evaluate_baseline: {"prepared": RECORD},
+    render_plots: {"fitted": RECORD, "evaluation": RECORD, "title": "gru"},
+    write_bundle: {"shard_config": ShardConfig(), "network": NetworkConfig(), "fit_config": FitConfig()},
+}
+ALL = {task.name for task in INPUTS}
+
+# Source file -> the steps that run again when it is edited. A file that is not here concerns no step.
+CODE: dict[str, set[str]] = {
+    "download.py": {"download"},
+    "prepare.py": {"prepare"},
+    "fit.py": {"fit"},
+    "evaluate.py": {"evaluate"},
+    "baseline.py": {"baseline"},
+    "plot.py": {"plot"},
+    "release.py": {"bundle"},
+    "lib/files.py": ALL,
+    "lib/download.py": {"download"},
+    "lib/imdb.py": {"download", "prepare", "fit", "evaluate", "baseline"},
+    "lib/shards.py": {"prepare", "fit", "evaluate", "baseline"},
+    "lib/dataset.py": {"fit", "evaluate"},
+    "lib/model.py": {"fit", "evaluate"},
+    "lib/fast_training.py": {"fit", "evaluate"},
+    "lib/scorer.py": {"evaluate"},
+    "lib/metrics.py": {"evaluate", "baseline"},
+    "lib/figures.py": {"plot"},
+    "lib/registry.py": {"bundle"},
+}
+VERSIONS: dict[str, set[str]] = {
+    "numpy": {"prepare", "fit", "evaluate", "baseline", "bundle"},
+    "pyarrow": {"prepare", "bundle"},
+    "scipy": {"evaluate", "baseline", "bundle"},
+    "scikit-learn": {"evaluate", "baseline", "bundle"},
+    "tensorflow": {"fit", "evaluate", "bundle"},
+    "keras": {"fit", "evaluate", "bundle"},
+    "matplotlib": {"plot", "bundle"},
+    "prefect": {"bundle"},
+    "pandas": set(),
+    "pydantic": set(),
+}
+
+
+def keys() -> dict[str, str]:
+    """The key of each step."""
+    return {task.name: caching.key(task, inputs) for task, inputs in INPUTS.items()}
+
+
+def changed(before: dict[str, str]) -> set[str]:
+    return {name for name, key in keys().items() if key != before[name]}
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the source from which keys are made for the time of the test."""
+    shutil.copytree(CLONE / "tasks", tmp_path / "tasks", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(caching, "CLONE", tmp_path)
+    imports = caching._imports
+    monkeypatch.setattr(caching, "_imports", cache(lambda source: list(imports(source))))  # one file differs each time
+    caching.source_digests.cache_clear()
+    yield tmp_path
+    caching.source_digests.cache_clear()
+
+
+def test_an_edited_file_that_runs_the_wrong_steps(tree: Path) -> None:
+    before = keys()
+    found: dict[str, set[str]] = {}
+    for path in sorted(tree.rglob("*.py")):
+        source = path.read_bytes()
+        path.write_bytes(source + b"# edited\n")
+        caching.source_digests.cache_clear()
+        found[path.relative_to(tree / "tasks").as_posix()] = changed(before)
+        path.write_bytes(source)
+    assert len(found) > 30
+    assert {name: steps for name, steps in found.items() if steps} == CODE
+
+
+@pytest.mark.parametrize(("library", "steps"), VERSIONS.items())
+def test_another_library_version_that_runs_the_wrong_steps(
+    monkeypatch: pytest.MonkeyPatch, library: str, steps: set[str]
+) -> None:
+    before = keys()
+    original = metadata.version
+    monkeypatch.setattr(caching, "version", lambda name: "0.0" if name == library else original(name))
+    assert changed(before) == steps
+
+
+def test_another_python_that_runs_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys()
+    monkeypatch.setattr("platform.python_version_tuple", lambda: ("3", "99", "0"))
+    assert changed(before) == ALL
+
+
+@pytest.mark.parametrize(
+    ("edited", "steps"),
+    [
+        (ShardConfig(maxlen=7), {"prepare", "bundle"}),
+        (NetworkConfig(units=7), {"fit", "bundle"}),
+        (FitConfig(seed=7), {"fit", "bundle"}),
+    ],
+)
+def test_another_option_that_runs_the_wrong_steps(
+    monkeypatch: pytest.MonkeyPatch, edited: StageConfig, steps: set[str]
+) -> None:
+    """The steps behind them run if the record that they take has another identity then."""
+    before = keys()
+    for inputs in INPUTS.values():
+        for name, value in inputs.items():
+            if type(value) is type(edited):
+                monkeypatch.setitem(inputs, name, edited)
+    assert changed(before) == steps
+
+
+def test_another_input_that_runs_the_wrong_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys()
+    for inputs in INPUTS.values():
+        for name, value in inputs.items():
+            if value is RECORD:
+                monkeypatch.setitem(inputs, name, Record(identity="1"))
+    assert changed(before) == ALL - {"download", "bundle"}
