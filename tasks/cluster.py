@@ -22,12 +22,14 @@ from tasks.predict import no_text_in_errors, open_model, score_dump
 
 try:
     from distributed import Client, LocalCluster
+    from distributed.gc import disable_gc_diagnosis
     from prefect_dask.task_runners import DaskTaskRunner
 except ImportError as error:
     raise errors.PipelineError(
         "--runner dask needs the extra `dask` of this project: run `make install`, or pip install prefect-dask."
     ) from error
 
+LEAVE_CTRL_C_TO_THE_RUN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # what a worker does first
 MEGABYTE = 1_000_000
 CONNECT_SECONDS = 30
 BLOCKS_AHEAD = 4  # for each worker, so that none waits while the next ones are read
@@ -77,16 +79,20 @@ def _connected(config: RunnerConfig) -> Iterator[DaskTaskRunner]:
 
 
 def _own_cluster(workers: int) -> LocalCluster:
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # what is cut off when a run is stopped
     try:
-        return LocalCluster(
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             security=True,  # whoever reaches a scheduler may run code as its user: with TLS, nobody but this run does
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
+            preload=[LEAVE_CTRL_C_TO_THE_RUN],
         )
     except (RuntimeError, OSError, TimeoutError) as error:
         raise errors.PipelineError(f"the Dask cluster of this machine did not start: {error} Try again.") from error
+    disable_gc_diagnosis()  # its callback would swallow the exception that stops a run
+    return cluster
 
 
 def _check(address: str) -> None:
