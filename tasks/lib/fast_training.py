@@ -14,7 +14,7 @@ Where plain Keras spends its time (batch of 128, 200 ids, 32 units): 1 part arit
 
 - The steps are unrolled into one graph: 3 operations a step forwards and 2 backwards, written out by hand,
   instead of 40. A step that needs no loop counter or list costs microseconds.
-- What does not depend on the step before is taken out of the chain of steps and done for 25 of them at once:
+- What does not depend on the step before is taken out of the chain of steps and done for 100 of them at once:
   inputs @ kernel + bias, and the gradients of the kernels, the bias and the inputs. These batches run on one
   core while the chain of steps goes on in the other; and they are small enough to stay in the cache.
 - Word vectors are read in the order of time, which saves a transposition of the largest array.
@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-CHUNK = 25  # steps whose inputs and gradients are computed in one operation
+CHUNK = 100  # steps whose inputs and gradients are computed in one operation
 MOST_STEPS = 1000  # of all recurrent layers together; building the graph takes about 3 ms for each
 
 Tensor = Any

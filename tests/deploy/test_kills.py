@@ -23,7 +23,7 @@ from tests.deploy.conftest import TINY, House, process_of, processes, send, wait
 
 ROWS = 100_000  # four seconds of scoring on a quiet machine with two cores
 EVERY = 1000  # one review of so many is empty: quarantined
-EPOCHS = 40  # ten seconds of training
+EPOCHS = 60  # ten seconds of training
 
 
 @pytest.fixture
