@@ -16,7 +16,7 @@ Where plain Keras spends its time (batch of 128, 200 ids, 32 units): 1 part arit
   instead of 40. A step that needs no loop counter or list costs microseconds.
 - What does not depend on the step before is taken out of the chain of steps and done for 100 of them at once:
   inputs @ kernel + bias, and the gradients of the kernels, the bias and the inputs. These batches run on one
-  core while the chain of steps goes on in the other; and they are small enough to stay in the cache.
+  core while the chain of steps goes on in the other. (Of 10, 25, 50 and 100 steps, 100 took the least time.)
 - Word vectors are read in the order of time, which saves a transposition of the largest array.
 
 The gradients of the kernels are summed from the last step to the first, one step at a time, by

@@ -92,6 +92,12 @@ class Bench:
         return {name: statistics.median(values) for name, values in taken.items()}
 
 
+def rows_in(dump: Path) -> int:
+    """How many records a packed dump holds, without its header."""
+    with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
+
+
 def repeated(dump: Path, path: Path, rows: int) -> Path:
     """A plain CSV with the rows of the dump over and over, `rows` in all."""
     with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
@@ -168,8 +174,7 @@ def scoring(bench: Bench, rows: int | None) -> None:
         reference=("reference.score", model_file, bench.word_index, bench.dump, out / "reference.csv"),
         ours=("ours.score", models, bench.dump, out),
     )
-    with gzip.open(bench.dump, "rt", newline="", encoding="utf-8") as file:
-        count = sum(1 for _ in csv.reader(file)) - 1
+    count = rows_in(bench.dump)
     theirs, mine = (count / found[name] for name in ("reference", "ours"))
     row("scoring, start-up left out", f"{theirs:,.0f} reviews/s", f"{mine:,.0f} reviews/s", f"{mine / theirs:.1f}")
     script = (
@@ -241,8 +246,7 @@ def runs(bench: Bench) -> None:
 
 def dask(bench: Bench) -> None:
     """20 dumps scored by two Dask workers of this machine, and by one process; start-up included."""
-    with gzip.open(bench.dump, "rt", newline="", encoding="utf-8") as file:
-        count = sum(1 for _ in csv.reader(file)) - 1
+    count = rows_in(bench.dump)
     for size in (count, 10 * count):
         folder = bench.folder / f"twenty-{size}"
         folder.mkdir()

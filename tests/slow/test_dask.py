@@ -52,12 +52,7 @@ def check_rows(data: Layout) -> None:
 
 def workers(command: Command) -> list[int]:
     """The processes of the cluster's workers, without the one that tracks what they share."""
-    found = []
-    for pid in command.processes():
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"multiprocessing.spawn" in line or b"spawn_main" in line:
-            found.append(pid)
-    return found
+    return [pid for pid in command.processes() if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def wait_for_tables(data: Layout, command: Command) -> None:
