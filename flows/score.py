@@ -12,6 +12,7 @@ from tasks import environment, temporary_server
 
 environment.prepare(command_line=__name__ in {"__main__", "__mp_main__"})  # the latter: a worker of --runner dask
 if __name__ == "__main__":
+    environment.postpone_garbage_collection()
     temporary_server.start()  # it comes up while Prefect is imported
 
 import logging
@@ -201,7 +202,7 @@ def main(
 ) -> None:
     """Score new review dumps with the current model."""
     if not dry_run:
-        with temporary_server.running():
+        with temporary_server.running("tasks.lib.figures"):
             score([path.resolve() for path in paths] or None, options, runner, data_dir.resolve())
         return
     data = Layout(data_dir.resolve())

@@ -12,6 +12,7 @@ from tasks import environment, temporary_server
 
 environment.prepare(command_line=__name__ == "__main__")
 if __name__ == "__main__":
+    environment.postpone_garbage_collection()
     temporary_server.start()  # it comes up while Prefect is imported
 
 import logging

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -32,6 +33,8 @@ def run(app: App) -> NoReturn:
     0 when all went well, 1 after an error with a known cause, 2 for a wrong option, 128 + the signal's number
     after Ctrl-C or SIGTERM.
     """
+    gc.freeze()
+    gc.enable()
     environment.silence_tracebacks()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)

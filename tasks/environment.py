@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import sys
@@ -46,6 +47,11 @@ def prepare(*, command_line: bool) -> None:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+
+
+def postpone_garbage_collection() -> None:
+    """Until `command_line.run`: what is loaded stays, and to look through it for garbage takes a fifth of the time."""
+    gc.disable()
 
 
 def _outlive_the_worker() -> None:

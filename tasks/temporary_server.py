@@ -9,6 +9,8 @@ still writes down what became of the run.
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
 import os
 import re
 import signal
@@ -22,6 +24,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 # How Python names an error on the last line of a traceback; SQLAlchemy puts the driver's own error in front.
 ERROR_LINE = re.compile(r"^[\w.]+(?:Error|Exception): (?:\([\w.]+\) )?(.+)$", re.MULTILINE)
@@ -29,6 +32,15 @@ NEEDS_NONE = {"--help", "-h", "--explain", "--dry-run"}
 STARTUP_SECONDS = 120  # a busy small machine has needed 40
 GRACE_SECONDS = 5
 KEPT_LINES = 500
+USED_BY_PREFECT = ("fastapi", "prefect.flow_engine", "prefect.task_engine")  # with the first run of a process
+ONLY_WHAT_A_RUN_NEEDS = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+    # A run has no use for blocks, and to look for kinds of them loads Dask.
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
+}
 
 _started: _Server | None = None
 
@@ -43,8 +55,7 @@ class _Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            env=os.environ
-            | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+            env=os.environ | ONLY_WHAT_A_RUN_NEEDS,
         )
         self._complaints: deque[bytes] = deque(maxlen=KEPT_LINES)
         self._reader = threading.Thread(target=self._listen, daemon=True)
@@ -85,24 +96,36 @@ def start() -> None:
 
 
 @contextmanager
-def running() -> Iterator[None]:
-    """Gives the block a Prefect server: the one that Prefect's settings name, or a temporary one."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+def running(*used_later: str) -> Iterator[None]:
+    """Gives the block a Prefect server: the one that Prefect's settings name, or a temporary one.
+
+    `used_later` are modules that the block will load: they are loaded while a temporary server comes up.
+    """
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        get_current_settings,
+        temporary_settings,
+    )
 
     from tasks.lib import errors
 
-    if PREFECT_API_URL.value():
-        yield
-        return
-    server = _started or _Server()
-    # No heartbeats: nobody listens, and each run would end with a second's wait for the thread that sends them.
-    with temporary_settings({PREFECT_API_URL: _wait_for(server), PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    settings: dict[Any, Any] = {}
+    if "heartbeat_frequency" not in get_current_settings().flows.model_fields_set:
+        # Nobody listens to a command line, and each run would end with a second's wait for the thread that sends them.
+        settings[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
+    server = None if PREFECT_API_URL.value() else _started or _Server()
+    if server:
+        for module in (*USED_BY_PREFECT, *used_later):
+            importlib.import_module(module)
+        settings[PREFECT_API_URL] = _wait_for(server)
+    with temporary_settings(settings):
         try:
             yield
         except errors.PipelineError:
             raise
         except Exception as error:
-            if cause := server.cause():
+            if server and (cause := server.cause()):
                 raise _failed("failed", cause) from error
             raise
 
@@ -132,15 +155,28 @@ def _wait_for(server: _Server) -> str:
     raise _failed("did not start", server.cause())
 
 
+def _listener() -> socket.socket:
+    """A socket that listens on a free port of 127.0.0.1."""
+    # With the protocol named, or asyncio does not set TCP_NODELAY, and each request with a body takes 40 ms more.
+    listener = socket.socket(proto=socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
 def _serve() -> None:
     """What runs in the server's process."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = _listener()
     print(listener.getsockname()[1], flush=True)
     threading.Thread(target=_end_with_the_pipe, daemon=True).start()
+    gc.disable()  # what is loaded stays: to look through it for garbage takes 0.6 of 3.3 s
     import uvicorn
+    from prefect.server.api.server import create_app
 
-    app = "prefect.server.api.server:create_app"
-    config = uvicorn.Config(app, factory=True, log_level="error", lifespan="on", timeout_graceful_shutdown=2)
+    app = create_app()
+    gc.freeze()
+    gc.enable()
+    config = uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=2)
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -1,0 +1,90 @@
+"""What a command loads, and what it would wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cyclopts import App
+
+from tasks import command_line, environment, temporary_server
+from tasks.lib.layout import CLONE, Layout
+
+SCORE = """
+import sys
+from pathlib import Path
+from tasks.lib import files, scoring
+from tasks.lib.config import ScoreConfig
+models, model_id, dump, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+model = scoring.Model.open(models, model_id)
+scored = scoring.score(dump, dump.name, files.sha256(dump), model, ScoreConfig(), folder / "t.parquet", folder / "q")
+assert scored.scored and not scored.quarantined
+print(*{"tensorflow", "keras", "pandas", "matplotlib", "prefect", "dask"}.intersection(sys.modules))
+"""
+
+HEARTBEATS = """
+from prefect.settings import get_current_settings
+from tasks import temporary_server
+with temporary_server.running():
+    print(get_current_settings().flows.heartbeat_frequency)
+"""
+
+
+def test_scoring_loads_what_it_has_no_use_for(trained: Layout, model_id: str, sample: Path, tmp_path: Path) -> None:
+    arguments = [trained.models, model_id, sample / "reviews-test.csv.gz", tmp_path]
+    run = subprocess.run(
+        [sys.executable, "-c", SCORE, *map(str, arguments)], cwd=CLONE, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == []
+
+
+@pytest.mark.filterwarnings("ignore:Cyclopts application")
+def test_garbage_that_is_never_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["score.py"])
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(environment, "silence_tracebacks", lambda: None)
+    app = App()
+    app.default(lambda: int(gc.isenabled()))
+    environment.postpone_garbage_collection()
+    assert not gc.isenabled()
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(app)
+    gc.unfreeze()
+    assert ended.value.code == 1
+
+
+@pytest.mark.parametrize(("frequency", "expected"), [("", "None"), ("60", "60")])
+def test_a_second_waited_for_heartbeats_that_nobody_wants(frequency: str, expected: str) -> None:
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    settings["PREFECT_API_URL"] = "http://127.0.0.1:1/api"
+    if frequency:
+        settings["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = frequency
+    run = subprocess.run(
+        [sys.executable, "-c", HEARTBEATS], cwd=CLONE, env=settings, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == [expected]
+
+
+def test_small_answers_that_wait_for_an_acknowledgement() -> None:
+    async def no_delay() -> int:
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            option = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            answered.set_result(option)
+            writer.close()
+
+        listener = temporary_server._listener()
+        async with await asyncio.start_server(on_connection, sock=listener):
+            _, writer = await asyncio.open_connection(*listener.getsockname())
+            option = await answered
+            writer.close()
+        return option
+
+    assert asyncio.run(no_delay())
