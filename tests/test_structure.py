@@ -14,7 +14,7 @@ HOMES: dict[str, Callable[[str], bool]] = {
     "prefect": lambda name: not name.startswith(LIB),
     "tensorflow": lambda name: name in {LIB + "dataset.py", LIB + "model.py", LIB + "fast_training.py"},
     "keras": lambda name: name in {LIB + "model.py", LIB + "fast_training.py"},
-    "pyarrow": lambda name: name in {LIB + "shards.py", LIB + "tables.py", LIB + "quarantine.py"},
+    "pyarrow": lambda name: name in {LIB + "arrow.py", LIB + "shards.py", LIB + "tables.py", LIB + "quarantine.py"},
     "matplotlib": lambda name: name == LIB + "figures.py",
     "sklearn": lambda name: name == LIB + "metrics.py",
     "scipy": lambda name: name == LIB + "metrics.py",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.lib import errors, files
+from tasks.lib import arrow, errors, files
 from tasks.lib.config import ShardConfig
 from tasks.lib.imdb import Ids, Split, padded
 
@@ -62,9 +62,9 @@ def write(folder: Path, data: dict[str, Split], config: ShardConfig) -> dict[str
 
 def _write_shard(path: Path, ids: Ids, labels: Labels) -> str:
     """Writes one shard; returns the sha256 of its bytes."""
-    token_ids = pa.FixedSizeListArray.from_arrays(pa.array(ids.reshape(-1)), ids.shape[1])
+    token_ids = pa.FixedSizeListArray.from_arrays(arrow.numbers(ids.reshape(-1), pa.int32()), ids.shape[1])
     pq.write_table(
-        pa.table({"token_ids": token_ids, "label": pa.array(labels)}),
+        pa.table({"token_ids": token_ids, "label": arrow.numbers(labels, pa.uint8())}),
         path,
         row_group_size=ROW_GROUP_ROWS,
         write_page_checksum=True,

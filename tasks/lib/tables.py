@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from tasks.lib import errors, files
+from tasks.lib import arrow, errors, files
 from tasks.lib.header import listed
 from tasks.lib.reviews import Block, Counts, Span
 
@@ -158,16 +158,16 @@ class Tables:
         origin, count = self.origin, len(block.rows)
         positive = probabilities >= origin.threshold
         arrays = [
-            _text([f"{origin.input_sha256[:16]}-{ordinal}" for ordinal in block.ordinals]),
-            _text([origin.source_file] * count),
-            _numbers(block.lines, pa.int64()),
-            _numbers(probabilities, pa.float32()),
-            _text(["positive" if is_positive else "negative" for is_positive in positive.tolist()]),
-            _numbers(known_tokens, pa.int32()),
-            _text([origin.model_id] * count),
+            arrow.text([f"{origin.input_sha256[:16]}-{ordinal}" for ordinal in block.ordinals]),
+            arrow.text([origin.source_file] * count),
+            arrow.numbers(block.lines, pa.int64()),
+            arrow.numbers(probabilities, pa.float32()),
+            arrow.text(["positive" if is_positive else "negative" for is_positive in positive.tolist()]),
+            arrow.numbers(known_tokens, pa.int32()),
+            arrow.text([origin.model_id] * count),
         ]
         columns = list(zip(*block.rows, strict=True))
-        arrays += [_text(columns[position]) for position in self.carried]
+        arrays += [arrow.text(columns[position]) for position in self.carried]
         self._score_writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
         self.scored += count
         self.positive += int(positive.sum())
@@ -231,20 +231,6 @@ class Tables:
             else:
                 files.publish(files.partial(self.quarantine), self.quarantine)
             files.publish(files.partial(self.table), self.table)
-
-
-# From buffers, not by `pa.array`: that loads pandas, which takes half a second, and ten times as long to encode text.
-def _text(values: Sequence[str]) -> pa.Array:
-    """An Arrow array of strings, of less than 2 GiB together: blocks are far smaller."""
-    encoded = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])
-
-
-def _numbers(values: npt.ArrayLike, kind: pa.DataType) -> pa.Array:
-    """An Arrow array of numbers."""
-    numbers = np.ascontiguousarray(values, kind.to_pandas_dtype())
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -48,6 +48,7 @@ CODE: dict[str, set[str]] = {
     "lib/files.py": ALL,
     "lib/download.py": {"download"},
     "lib/imdb.py": {"download", "prepare", "fit", "evaluate", "baseline"},
+    "lib/arrow.py": {"prepare", "fit", "evaluate", "baseline"},
     "lib/shards.py": {"prepare", "fit", "evaluate", "baseline"},
     "lib/dataset.py": {"fit", "evaluate"},
     "lib/model.py": {"fit", "evaluate"},
