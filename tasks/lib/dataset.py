@@ -16,6 +16,7 @@ from tasks.lib.shards import Labels
 # Rows held for shuffling: the whole training split of IMDB, so that its order is as random as Keras's own.
 # At 200 ids a review this is 20 MB, however large the corpus.
 SHUFFLE_ROWS = 25_000
+PREFETCHED = 8  # batches that wait for the network
 
 
 def batches(
@@ -48,7 +49,9 @@ def batches(
     )
     steps = -(-manifest["rows"][split] // batch_size)
     stream = tf.data.Dataset.from_generator(blocks, output_signature=signature).rebatch(batch_size)
-    return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune, and its threads disturb those that train
+    return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCHED).with_options(options)
 
 
 def _shuffled(groups: list[tuple[Path, int]], random: np.random.Generator) -> Iterator[tuple[Ids, Labels]]:

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import socket
 import statistics
 import subprocess
@@ -82,6 +83,10 @@ class Bench:
         """Wall seconds of a training run."""
         archive = ["--archive", self.archive, "--word-index", self.word_index]
         return self.run("flows/train.py", *archive, "--data-dir", self.data, *options)[1]
+
+    def prefect(self, *arguments: str) -> None:
+        """Runs a command of Prefect's."""
+        self.run("-m", "prefect", "--no-prompt", *arguments)
 
     def medians(self, **figures: tuple[object, ...]) -> dict[str, float]:
         """Medians of figures that are taken in turn, so that a slow minute hits all of them."""
@@ -205,6 +210,8 @@ def growth(bench: Bench, models: Path, out: Path, count: int, rows: int) -> None
     while size <= rows:
         dump = repeated(bench.dump, bench.folder / f"{size}.csv", size)
         seconds, memory = peak(bench, models, dump, out)
+        if 10 * size > rows:
+            whole_run(bench, dump)
         dump.unlink()
         if before:
             row(
@@ -229,6 +236,25 @@ def peak(bench: Bench, *arguments: object) -> tuple[float, float]:
     return float(seconds), float(kilobytes) / 1024
 
 
+def whole_run(bench: Bench, dump: Path) -> None:
+    """One run of the flow over a dump: what it took, and whether each of its rows is in a table."""
+    started = time.perf_counter()
+    command = [sys.executable, "flows/score.py", str(dump), "--data-dir", str(bench.data)]
+    process = subprocess.Popen(command, env=bench.environment, cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)  # its own peak memory, not that of the largest child
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    seconds, memory = time.perf_counter() - started, usage.ru_maxrss / 1024
+    report = json.loads(max((bench.data / "scores" / "_reports").glob("*.json")).read_bytes())
+    row(
+        f"one run of flows/score.py, {report['rows']:,} reviews: {report['scored']:,} scored, "
+        f"{report['quarantined']:,} quarantined",
+        "",
+        f"{seconds:.1f} s, {memory:.0f} MB",
+    )
+
+
 def runs(bench: Bench) -> None:
     """Whole runs that find nothing to do, and scoring with a server at hand."""
     cached = statistics.median(bench.train() for _ in range(bench.repeats))
@@ -237,11 +263,36 @@ def runs(bench: Bench) -> None:
     with server(bench):
         idle = statistics.median(bench.run(*nothing)[1] for _ in range(bench.repeats))
         scored = statistics.median(bench.run(*nothing, "--rescore")[1] for _ in range(bench.repeats))
+        bench.prefect("work-pool", "create", "local", "--type", "process")
+        bench.prefect("deploy", "--name", "backfill")
+        scheduled = statistics.median(deployed_run(bench) for _ in range(bench.repeats))
     row("scoring run that finds nothing new, server running", "", f"{idle:.1f} s")
+    row("the same as a deployed run, started as a worker does", "", f"{scheduled:.1f} s")
     theirs = bench.whole_script
     row(
         "scoring the dump with start-up, server running", f"{theirs:.1f} s", f"{scored:.1f} s", f"{theirs / scored:.1f}"
     )
+
+
+def deployed_run(bench: Bench) -> float:
+    """Wall seconds of the process of a deployed run that finds nothing new."""
+    from prefect.client.orchestration import get_client  # here, or each thing measured would load Prefect
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with (
+        temporary_settings({PREFECT_API_URL: bench.environment["PREFECT_API_URL"]}),
+        get_client(sync_client=True) as client,
+    ):
+        deployment = client.read_deployment_by_name("score/backfill")
+        parameters = {"paths": [str(bench.dump)], "data_dir": str(bench.data)}
+        run = client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+    job = deployment.job_variables
+    settings = bench.environment | job["env"] | {"PREFECT__FLOW_RUN_ID": str(run.id)}
+    started = time.perf_counter()
+    subprocess.run(
+        [sys.executable, *shlex.split(job["command"])[1:]], env=settings, cwd=ROOT, check=True, capture_output=True
+    )
+    return time.perf_counter() - started
 
 
 def dask(bench: Bench) -> None:
