@@ -46,6 +46,8 @@ QUARANTINE_SCHEMA = pa.schema(
         "raw_bytes": pa.int64(),
     }
 )
+# What is known of each row group is held till the file is closed: many small ones would make memory grow with the dump.
+ROW_GROUP_ROWS, ROW_GROUP_BYTES = 8_192, 16 << 20
 DUMP_SUFFIXES = re.compile(r"\.(csv|tsv)(\.(gz|zst|bz2))?$", re.IGNORECASE)
 STEM_BYTES = 120  # a file name has room for 255 bytes, and hidden, requeued and report names are longer
 REQUEUED = re.compile(r"-[0-9a-f]{16}-requeued$")  # how the stem of a repaired dump ends: whose rows it holds
@@ -123,6 +125,7 @@ class Tables:
         self.schema = pa.schema(OWN_COLUMNS | {name: pa.string() for name in carried.values()})
         self.scored = self.positive = 0
         self.reasons: Counter[str] = Counter()
+        self._row_group: list[pa.RecordBatch] = []
         self._score_writer: Any = None
         self._quarantine_writer: Any = None
 
@@ -168,9 +171,19 @@ class Tables:
         ]
         columns = list(zip(*block.rows, strict=True))
         arrays += [arrow.text(columns[position]) for position in self.carried]
-        self._score_writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
-        self.scored += count
+        self._row_group.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
         self.positive += int(positive.sum())
+        if (
+            sum(len(batch) for batch in self._row_group) >= ROW_GROUP_ROWS
+            or sum(batch.nbytes for batch in self._row_group) >= ROW_GROUP_BYTES
+        ):
+            self._write_row_group()
+
+    def _write_row_group(self) -> None:
+        if self._row_group:
+            group, self._row_group = pa.Table.from_batches(self._row_group), []
+            self._score_writer.write_table(group)
+            self.scored += len(group)
 
     def _write_quarantine(self, spans: Sequence[Span]) -> None:
         if self._quarantine_writer is None:
@@ -193,6 +206,8 @@ class Tables:
 
         Raises `OutputError` if it does not add up or cannot be written; then nothing is published.
         """
+        with files.output_errors(self.table):
+            self._write_row_group()
         quarantined = sum(self.reasons.values())
         if counts.rows != self.scored + quarantined:
             raise errors.OutputError(

@@ -77,6 +77,14 @@ def test_a_lost_row_that_is_published(dump: Path, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != dump]
 
 
+@pytest.mark.parametrize(("text", "rows"), [("fine", 20_000), ("fine " * 4_000, 2_500)], ids=["rows", "bytes"])
+def test_row_groups_that_fill_the_footer_or_the_memory(tmp_path: Path, text: str, rows: int) -> None:
+    dump = tmp_path / "d.csv"
+    dump.write_text("review\n" + f"{text}\n" * rows)
+    stored = pq.read_metadata(score(dump, tmp_path))
+    assert (stored.num_rows, stored.num_row_groups) == (rows, 3)
+
+
 def test_a_footer_that_does_not_balance(dump: Path, tmp_path: Path) -> None:
     footer = tables.read_footer(score(dump, tmp_path))
     assert footer is not None
