@@ -12,6 +12,7 @@ What counts as what, where files leave it open:
 - A record has as many fields as the header; if most of the first ones have one empty field more, or the header ends
   with an empty name that most of the first ones lack, that delimiter is the file's habit and is left out.
 - A review without a letter but white space is empty. A line, or a review, of nothing but NULs is quarantined.
+- A record that is the header once more, of two columns or more, is none of the reviews: files were put together.
 - Before the header there may be blank lines, comments (`#`) and Excel's `sep=;`; they count as part of it.
 """
 
@@ -47,7 +48,7 @@ class Span:
     `raw_bytes` there are. `detail` says what was expected and found, and never holds text of the record.
     `reason` is one of: `too_few_fields`, `too_many_fields`, `fragment` (the rest of a short record, by its looks),
     `malformed_quote`, `unterminated_quote`, `ambiguous_quote` (one record, or several with a stray quote),
-    `lone_line_break`, `undecodable`, `empty_review`, `nul_byte`, `field_too_large`.
+    `lone_line_break`, `undecodable`, `empty_review`, `nul_byte`, `field_too_large`, `repeated_header`.
     """
 
     ordinal: int  # among all records, good and bad, from 1
@@ -128,6 +129,7 @@ class Dump:
         cr = _ends_in_cr(head[: found.end], body)
         names, self._layout = _learn(found, body, len(head) < header.HEAD_LIMIT, cr)
         self.header = _unique(names)
+        self._names = list(names)
         self.review_index = found.review
         self.delimiter = found.delimiter
         self.counts.header_lines = found.lines
@@ -231,7 +233,7 @@ class Dump:
                         break
                     row.pop()
                 text = row[review]
-                if not text or text[0] == "\0" or text.isspace():
+                if not text or text[0] == "\0" or text.isspace() or self._is_header(row):
                     break
                 if end - index > 1 and (
                     sum(map(len, batch[index : end - 1])) > lines.limit
@@ -305,6 +307,9 @@ class Dump:
         except UnicodeDecodeError as error:
             detail = f"field {len(row) + 1}: not valid {self._encoding} at its byte {error.start + 1}"
             return self._add_span(number, raw, lines, "undecodable", detail)
+        if self._is_header(row):
+            detail = "the header once more: files were put together"
+            return self._add_span(number, raw, lines, "repeated_header", detail)
         review = row[self.review_index]
         if _empty(review):
             reason, what = ("nul_byte", "NUL bytes only") if "\0" in review else ("empty_review", "none")
@@ -323,6 +328,10 @@ class Dump:
         counts.record_bytes += length
         counts.record_lines += lines
         self._size += length
+
+    def _is_header(self, row: list[str]) -> bool:
+        names = self._names
+        return row[-1] == names[-1] and len(row) > 1 and [row[0].removeprefix("\ufeff"), *row[1:]] == names
 
     def _take_mixed(self, parse: Parse) -> bool:
         found = records.mixed(self._lines, parse, self._layout)

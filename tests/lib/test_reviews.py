@@ -118,6 +118,13 @@ CASES: dict[str, tuple[bytes, list[Part]]] = {
         THREE,
         [*rows(1, 5), (b'6,"one\ntwo\nthree"\n', "too_few_fields"), *rows(7, 9)],
     ),
+    "the header in the middle": (THREE, [*rows(1, 5), (THREE, "repeated_header"), *rows(6, 9)]),
+    "the header in the middle, with a mark": (
+        THREE,
+        [*rows(1, 5), (b"\xef\xbb\xbf" + THREE, "repeated_header"), *rows(6, 9)],
+    ),
+    "a review called review in the only column": (b"review\n", [row("fine"), row("review"), row("good")]),
+    "a row that is the header but for one word": (THREE, [*rows(1, 5), row("id", "review", "pos"), *rows(6, 9)]),
     # --- blank lines and ends
     "blank lines": (
         THREE,
