@@ -211,8 +211,7 @@ def main(
     places, failed = where(data, list(paths), options)
     for name, why in failed.items():
         log.info("%-14s %s (%s)", "failed", name, why)
-    choice = {"rescore": options.rescore, "unscored_only": options.unscored_only}
-    for dump in inbox.find(places, data.scores, model_id, **choice):
+    for dump in inbox.find(places, data.scores, model_id, options):
         log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
 
 

@@ -20,11 +20,13 @@ def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[
     """Every file in the places, and what is to be done with it. Reads the dumps once, for their sha256."""
     data = Layout(data_dir)
     model_id = config.model or registry.current_id(data.models)
-    found = inbox.find(places, data.scores, model_id, rescore=config.rescore, unscored_only=config.unscored_only)
+    found = inbox.find(places, data.scores, model_id, config)
     with locking.waiting(data.locks / "names.lock"):
         files.sweep(data.names)
         inbox.remember_names(data.names, found)
     counts = [f"{_count(found, status)} {status}" for status in ("new", "scored", "same content")]
+    if young := _count(found, "too new"):
+        counts.append(f"{young} too new")
     if foreign := _count(found, "not a dump"):
         counts.append(f"{foreign} not dumps")
     log.info("model %s: %s", model_id, ", ".join(counts))

@@ -128,6 +128,9 @@ class ScoreConfig(StageConfig):
         0.05, ge=0, le=1, description="Share of quarantined rows from which the run ends as failed."
     )
     rescore: bool = Field(False, description="Score files again that have a table of this model already.")
+    min_age: float = Field(
+        0.0, ge=0, description="Seconds for which a file in a folder must not have changed; younger ones wait."
+    )
     unscored_only: bool = Field(False, description="Leave files alone that any other model has scored already.")
     requeue: bool = Field(
         False, description="Score what lies in quarantine, from the repaired `-requeued.csv` files there."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, Self
@@ -12,9 +14,10 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from tasks.lib import errors, files, tables
+from tasks.lib.config import ScoreConfig
 from tasks.lib.tables import DUMP_SUFFIXES
 
-Status = Literal["new", "scored", "same content", "not a dump", "unreadable"]
+Status = Literal["new", "scored", "same content", "too new", "not a dump", "unreadable"]
 
 
 class Dump(BaseModel):
@@ -73,17 +76,21 @@ class FileReport(BaseModel):
 
 
 def find(
-    places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool = False, unscored_only: bool = False
+    places: Sequence[Path],
+    scores: Path,
+    model_id: str,
+    config: ScoreConfig = ScoreConfig(),
 ) -> list[Dump]:
     """All files in the places, each with its status for the model. A place is a dump or a folder of dumps.
 
     Folders are searched with their subfolders; hidden files are passed over. Raises `InputError` if a place does
-    not exist. With `unscored_only`, a table of any other model will do as well.
+    not exist. With `config.unscored_only`, a table of any other model will do as well. Dumps in folders that changed
+    less than `config.min_age` seconds ago are too new: somebody may still be writing them.
     """
     found: list[Dump] = []
     first_names: dict[str, str] = {}
-    for dump in _dumps(places, scores, model_id, rescore=rescore):
-        if unscored_only and not rescore and dump.status == "new":
+    for dump in _dumps(places, scores, model_id, config):
+        if config.unscored_only and not config.rescore and dump.status == "new":
             dump = _judged_by_all(dump, scores)
         if dump.sha256 and (first := first_names.setdefault(dump.sha256, dump.name)) != dump.name:
             dump = dump.model_copy(update={"status": "same content", "reason": f"same content as {first}"})
@@ -91,17 +98,20 @@ def find(
     return found
 
 
-def _dumps(places: Sequence[Path], scores: Path, model_id: str, *, rescore: bool) -> Iterator[Dump]:
+def _dumps(places: Sequence[Path], scores: Path, model_id: str, config: ScoreConfig) -> Iterator[Dump]:
     for place in places:
         if place.is_dir():
             for path, error in sorted(_below(place).items()):
-                if error is None:
-                    yield _judged(path, _name(path, place), scores, model_id, rescore=rescore)
+                if error is None and DUMP_SUFFIXES.search(path.name) and (age := _age(path)) < config.min_age:
+                    reason = f"changed {age:.0f} s ago; it waits till that is {config.min_age:g} s"
+                    yield Dump(path=path, name=_name(path, place), status="too new", reason=reason)
+                elif error is None:
+                    yield _judged(path, _name(path, place), scores, model_id, rescore=config.rescore)
                 else:
                     reason = f"a folder that cannot be listed: {error.strerror}. Mend that and run the same again."
                     yield Dump(path=path, name=_name(path, place), status="unreadable", reason=reason)
         elif os.path.lexists(place):
-            dump = _judged(place.resolve(), _printable(place.name), scores, model_id, rescore=rescore)
+            dump = _judged(place.resolve(), _printable(place.name), scores, model_id, rescore=config.rescore)
             # Whoever names a file wants it scored; in a folder, other files may lie beside the dumps.
             yield dump.model_copy(update={"status": "unreadable"}) if dump.status == "not a dump" else dump
         else:
@@ -117,6 +127,15 @@ def _below(folder: Path) -> dict[Path, OSError | None]:
         links = [name for name in folders if Path(parent, name).is_symlink()]  # judged like files, and not followed
         found |= {Path(parent, name): None for name in [*names, *links] if not name.startswith(".")}
     return found | {Path(error.filename): error for error in unlisted}
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last change of the file's content; infinite if that cannot be told."""
+    try:
+        age = time.time() - path.lstat().st_mtime
+    except OSError:
+        return math.inf
+    return age if age >= 0 else math.inf  # a time to come says nothing
 
 
 def _name(path: Path, place: Path) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.lib import errors, inbox, tables
+from tasks.lib.config import ScoreConfig
 
 
 @pytest.fixture
@@ -77,6 +79,25 @@ def test_a_damaged_table_that_is_made_again_in_silence(folder: Path) -> None:
     assert "not readable" in dump.reason
 
 
+def test_a_file_that_is_taken_while_it_is_still_written(folder: Path) -> None:
+    ages = {"young.csv": 5, "old.csv": 100, "from-tomorrow.csv": -86_400}
+    for name, age in ages.items():
+        (folder / name).write_text(f"review\n{name}\n")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    (folder / "notes.txt").touch()
+    named = folder / "a.csv"  # whoever names a file knows that it is complete
+    dumps = inbox.find([folder, named], folder.parent / "scores", "gru-000000000000", ScoreConfig(min_age=60))
+    assert [(dump.name, dump.status) for dump in dumps] == [
+        ("a.csv", "too new"),
+        ("from-tomorrow.csv", "new"),
+        ("notes.txt", "not a dump"),
+        ("old.csv", "new"),
+        ("young.csv", "too new"),
+        ("a.csv", "new"),
+    ]
+    assert dumps[4].reason == "changed 5 s ago; it waits till that is 60 s"
+
+
 def test_the_same_bytes_that_are_new_twice(folder: Path) -> None:
     (folder / "b.csv").write_bytes((folder / "a.csv").read_bytes())
     assert found(folder) == {"a.csv": "new", "b.csv": "same content"}
@@ -129,6 +150,6 @@ def test_a_new_model_that_takes_up_old_files_against_the_users_will(
     scores = folder.parent / "scores"
     (scores / "model=lstm-000000000000").mkdir(parents=True)
     monkeypatch.setattr(tables, "find", lambda _, model_id, __: Path("a") if model_id.startswith("lstm") else None)
-    for options, status in (({}, "new"), ({"unscored_only": True}, "scored")):
-        (dump,) = inbox.find([folder], scores, "gru-000000000000", **options)
+    for options, status in ((ScoreConfig(), "new"), (ScoreConfig(unscored_only=True), "scored")):
+        (dump,) = inbox.find([folder], scores, "gru-000000000000", options)
         assert dump.status == status
