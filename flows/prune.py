@@ -13,14 +13,13 @@ from tasks import environment
 environment.prepare(command_line=__name__ == "__main__")
 
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from cyclopts import App, Parameter
 
 from tasks import command_line, locking
-from tasks.lib import errors, pruning, registry
+from tasks.lib import errors, files, pruning, registry
 from tasks.lib.layout import Layout
 
 log = logging.getLogger(environment.LOGGER)
@@ -66,10 +65,7 @@ def _in_use(data: Layout) -> Iterator[list[str]]:
 def _remove(path: Path) -> None:
     """Raises `OutputError` if any part of the file or folder stays."""
     try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        files.remove(path)
     except OSError as error:
         raise errors.OutputError(
             f"{path}: cannot be removed: {error.strerror}. What was removed before it is named above; mend that and "

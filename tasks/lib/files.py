@@ -151,9 +151,9 @@ def sync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all that is in it; a path that does not exist is fine."""
+    """Removes a file or a folder with all that is in it; a path that does not exist is fine. Raises `OSError`."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
@@ -161,11 +161,14 @@ def remove(path: Path) -> None:
 def sweep(folder: Path, unused: Callable[[Path], bool] = lambda path: True) -> list[Path]:
     """Removes what killed runs left half-written directly in `folder` or one level below; returns the paths.
 
-    `unused` is asked before each removal: the caller knows which writers may still be at work.
+    `unused` is asked before each removal: the caller knows which writers may still be at work. What cannot be
+    removed, or another run removes just now, is passed over: it is hidden.
     """
     pattern = f".*{PARTIAL}"
     leftovers = [*folder.glob(pattern), *folder.glob(f"*/{pattern}")] if folder.is_dir() else []
-    swept = [path for path in leftovers if unused(path)]
-    for path in swept:
-        remove(path)
+    swept = []
+    for path in filter(unused, leftovers):
+        with suppress(OSError):
+            remove(path)
+            swept.append(path)
     return swept

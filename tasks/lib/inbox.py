@@ -84,8 +84,8 @@ def find(
     """All files in the places, each with its status for the model. A place is a dump or a folder of dumps.
 
     Folders are searched with their subfolders; hidden files are passed over. Raises `InputError` if a place does
-    not exist. With `config.unscored_only`, a table of any other model will do as well. Dumps in folders that changed
-    less than `config.min_age` seconds ago are too new: somebody may still be writing them.
+    not exist or cannot be reached. With `config.unscored_only`, a table of any other model will do as well. Dumps in
+    folders that changed less than `config.min_age` seconds ago are too new: somebody may still be writing them.
     """
     found: list[Dump] = []
     first_names: dict[str, str] = {}
@@ -100,7 +100,9 @@ def find(
 
 def _dumps(places: Sequence[Path], scores: Path, model_id: str, config: ScoreConfig) -> Iterator[Dump]:
     for place in places:
-        if place.is_dir():
+        with files.input_errors(place):
+            is_folder = place.is_dir()
+        if is_folder:
             for path, error in sorted(_below(place).items()):
                 if error is None and DUMP_SUFFIXES.search(path.name) and (age := _age(path)) < config.min_age:
                     reason = f"changed {age:.0f} s ago; it waits till that is {config.min_age:g} s"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lib import errors, registry
+from tasks.lib import errors, files, registry
 from tasks.lib.layout import Layout
 
 
@@ -31,7 +31,7 @@ def kept_models(data: Layout, named: set[str]) -> set[str]:
 
 
 def unused(data: Layout, named: set[str]) -> list[Path]:
-    """Models that need not be kept, and whatever no kept model was made from. Raises `ModelError`.
+    """Models that need not be kept, and whatever no kept model was made from. Raises `ModelError`, `InputError`.
 
     A kept model whose manifest is damaged stops the pruning: what it was made from cannot be known.
     """
@@ -58,9 +58,10 @@ def _results(data: Layout) -> list[Path]:
 
 
 def _result_is_used(result: Path, used: set[str]) -> bool:
-    """Whether all files that a cached result speaks of are kept; a result without files is kept."""
+    """Whether all files that a cached result speaks of are kept, also if there are none. Raises `InputError`."""
     try:
-        record = json.loads(json.loads(result.read_bytes())["result"])["data"]
-        return all(_is_used(name, used) for name in record["made_files"])
+        with files.input_errors(result):
+            record = json.loads(json.loads(result.read_bytes())["result"])["data"]
+            return all(_is_used(name, used) for name in record["made_files"])
     except (ValueError, KeyError, TypeError):
         return False  # damaged: it would be made again anyway

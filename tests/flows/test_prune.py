@@ -158,6 +158,21 @@ def test_a_disk_that_keeps_what_is_said_to_be_freed(
     assert not [message for message in caplog.messages if "removed" in message or "Freed" in message]
 
 
+def test_a_cached_result_that_cannot_be_read_and_ends_in_a_traceback(
+    trained: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Path.read_bytes
+
+    def broken(path: Path) -> bytes:
+        if path.parent == trained.cache:
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return original(path)
+
+    monkeypatch.setattr(Path, "read_bytes", broken)
+    with pytest.raises(errors.InputError, match="cannot be read: Input/output error"):
+        prune.main(data_dir=trained.root)
+
+
 def test_a_model_that_is_scored_with_for_the_first_time_and_pruned(
     trained: Layout, two_models: tuple[str, str], sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

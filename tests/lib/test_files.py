@@ -48,6 +48,28 @@ def test_what_a_killed_run_left_that_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "c"]
 
 
+def test_a_leftover_that_cannot_be_removed_and_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for name in (".stuck.partial", ".gone.partial"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(os, "rmdir", refused)
+    assert files.sweep(tmp_path) == []
+    monkeypatch.undo()
+    assert len(files.sweep(tmp_path)) == 2
+
+
+def test_a_folder_in_the_way_that_is_said_to_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(os, "rmdir", refused)
+    with pytest.raises(OSError, match="Read-only"):
+        files.remove(tmp_path / "folder")
+
+
 def test_a_partial_file_in_use_that_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".a.partial").write_text("half")
     assert files.sweep(tmp_path, unused=lambda path: False) == []

@@ -58,6 +58,15 @@ def test_an_inbox_that_cannot_be_listed_and_is_empty(folder: Path, monkeypatch: 
     assert found(folder) == {"inbox": "unreadable"}
 
 
+def test_a_place_that_cannot_be_reached_and_ends_in_a_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(path: Path, **options: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "stat", locked)
+    with pytest.raises(errors.InputError, match="inbox: cannot be read: Permission denied"):
+        inbox.find([folder], folder.parent / "scores", "gru-000000000000")
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "x.csv.xz"])
 def test_a_file_that_is_named_and_no_dump_and_is_passed_over(folder: Path, name: str) -> None:
     (folder / name).write_text("review\nx\n")
