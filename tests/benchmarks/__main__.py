@@ -209,7 +209,8 @@ def growth(bench: Bench, models: Path, out: Path, count: int, rows: int) -> None
     size, before = count, None
     while size <= rows:
         dump = repeated(bench.dump, bench.folder / f"{size}.csv", size)
-        seconds, memory = peak(bench, models, dump, out)
+        taken = [peak(bench, models, dump, out) for _ in range(bench.repeats)]
+        seconds, memory = (statistics.median(values) for values in zip(*taken, strict=True))
         if 10 * size > rows:
             whole_run(bench, dump)
         dump.unlink()
