@@ -127,7 +127,8 @@ def new_folder(final: Path) -> Iterator[Path]:
         if final.exists():
             final.replace(aside)
         publish(temporary, final)
-        remove(aside)
+        with suppress(OSError):  # the new folder stands; what stays of the old one is hidden, and swept
+            remove(aside)
 
 
 @contextmanager

@@ -39,6 +39,23 @@ def test_a_folder_that_keeps_files_of_the_damaged_one(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["new"]
 
 
+def test_a_new_folder_that_is_said_to_have_failed_for_what_stays_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.rmdir
+
+    def stuck(path: Any, **options: Any) -> None:
+        if "replaced" in str(path):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        original(path, **options)
+
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr(os, "rmdir", stuck)
+    with files.new_folder(tmp_path / "a") as temporary:
+        (temporary / "new").touch()
+    assert (tmp_path / "a" / "new").exists()
+
+
 def test_what_a_killed_run_left_that_stays(tmp_path: Path) -> None:
     (tmp_path / ".a.partial").write_text("half")
     (tmp_path / "folder").mkdir()
