@@ -104,11 +104,10 @@ def _dumps(places: Sequence[Path], scores: Path, model_id: str, config: ScoreCon
             is_folder = place.is_dir()
         if is_folder:
             for path, error in sorted(_below(place).items()):
-                if error is None and DUMP_SUFFIXES.search(path.name) and (age := _age(path)) < config.min_age:
-                    reason = f"changed {age:.0f} s ago; it waits till that is {config.min_age:g} s"
-                    yield Dump(path=path, name=_name(path, place), status="too new", reason=reason)
-                elif error is None:
-                    yield _judged(path, _name(path, place), scores, model_id, rescore=config.rescore)
+                if error is None:
+                    yield _judged(
+                        path, _name(path, place), scores, model_id, rescore=config.rescore, min_age=config.min_age
+                    )
                 else:
                     reason = f"a folder that cannot be listed: {error.strerror}. Mend that and run the same again."
                     yield Dump(path=path, name=_name(path, place), status="unreadable", reason=reason)
@@ -149,10 +148,13 @@ def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
 
 
-def _judged(path: Path, name: str, scores: Path, model_id: str, *, rescore: bool) -> Dump:
+def _judged(path: Path, name: str, scores: Path, model_id: str, *, rescore: bool, min_age: float = 0) -> Dump:
     if not DUMP_SUFFIXES.search(name):
         reason = "expected a name that ends in .csv or .tsv, or these with .gz, .zst or .bz2"
         return Dump(path=path, name=name, status="not a dump", reason=reason)
+    if (age := _age(path)) < min_age:
+        reason = f"changed {age:.0f} s ago; it waits till that is {min_age:g} s"
+        return Dump(path=path, name=name, status="too new", reason=reason)
     try:
         sha256, size = _fingerprint(path)
     except (OSError, errors.InputError) as error:
