@@ -21,7 +21,7 @@ $(READY): requirements.lock
 demo: $(READY) ## train on the bundled sample corpus and score the bundled dumps
 	$(BIN)/python flows/train.py --corpus sample --data-dir $(DATA)
 	$(BIN)/python flows/score.py data/sample --data-dir $(DATA) --max-quarantine 0.5 --rescore
-	@$(BIN)/python tests/sample/show.py $(DATA)
+	@$(BIN)/python tests/tools/sample/show.py $(DATA)
 
 test: lint ## lint, types and the quick tests
 	$(BIN)/python -m pytest
@@ -35,7 +35,7 @@ test-slow: $(READY) ## kill it, fill its disk, run it four times at once; ten mi
 	$(BIN)/python -m pytest tests/slow
 
 bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.tools.benchmarks
 
 lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dask --group dev --universal --python-version 3.11 --generate-hashes \
@@ -45,7 +45,7 @@ clean-cache: $(READY) ## free what no model and no table needs
 	$(BIN)/python flows/prune.py --data-dir $(DATA)
 
 sample: $(READY) ## make data/sample again
-	$(BIN)/python -m tests.sample.generate
+	$(BIN)/python -m tests.tools.sample.generate
 
 # A Prefect server of the project's own, for itself: 127.0.0.1, its database under the data folder.
 PORT ?= 4200
@@ -71,10 +71,10 @@ worker: $(READY) ## start a worker, which runs what is due
 	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS="$${PREFECT_WORKER_QUERY_SECONDS:-5}" prefect worker start --pool local --name local --limit 3
 
 automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
-	$(ON_SERVER) python -m tasks.automations $(WEBHOOK)
+	$(ON_SERVER) python -m tasks.running.automations $(WEBHOOK)
 
 test-deploy: $(READY) ## try server, worker, kills and restarts for real; ten minutes
 	$(BIN)/python -m pytest -m deploy tests/deploy -s
 
 screenshots: $(READY) ## take the pictures of the UI again; needs chromium
-	$(BIN)/python -m tests.deploy.screenshots
+	$(BIN)/python -m tests.tools.screenshots

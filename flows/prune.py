@@ -8,7 +8,7 @@ from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/prune.py` puts only flows/ there
 
-from tasks import environment
+from tasks.running import environment
 
 environment.prepare(command_line=__name__ == "__main__")
 
@@ -18,9 +18,10 @@ from contextlib import ExitStack, contextmanager
 
 from cyclopts import App, Parameter
 
-from tasks import command_line, locking
-from tasks.lib import errors, files, pruning, registry
+from tasks.lib import errors, files, pruning
 from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
+from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -37,8 +38,8 @@ def main(
     """Free what no current, earlier or named model and no score table refers to."""
     data = Layout(data_dir.resolve())
     with (
-        locking.waiting(data.locks / "train.lock"),
-        locking.waiting(data.locks / locking.RELEASE),  # a model that is promoted meanwhile must not be removed
+        locks.waiting(data.locks / "train.lock"),
+        locks.waiting(data.locks / locks.RELEASE),  # a model that is promoted meanwhile must not be removed
         _in_use(data) as in_use,
     ):
         pruning.check(data, keep or [])
@@ -57,8 +58,8 @@ def _in_use(data: Layout) -> Iterator[list[str]]:
     with ExitStack() as held:
         yield [
             model_id
-            for model_id in registry.model_ids(data.models)
-            if not held.enter_context(locking.if_free(data.locks / locking.model(model_id)))
+            for model_id in bundles.model_ids(data.models)
+            if not held.enter_context(locks.if_free(data.locks / locks.model(model_id)))
         ]
 
 

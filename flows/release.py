@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/release.py` puts only flows/ there
 
-from tasks import environment
+from tasks.running import environment
 
 environment.prepare(command_line=__name__ == "__main__")
 
@@ -16,9 +16,10 @@ import logging
 
 from cyclopts import App
 
-from tasks import command_line, locking
-from tasks.lib import errors, registry
+from tasks.lib import errors
 from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
+from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -29,8 +30,8 @@ app = App(name="release.py", help=__doc__, version_flags=[], help_format="plaint
 def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """List all models with their test accuracy; an asterisk marks the current one."""
     models = Layout(data_dir.resolve()).models
-    current = registry.read_current(models)
-    known = registry.model_ids(models)
+    current = bundles.read_current(models)
+    known = bundles.model_ids(models)
     if not known:
         log.info("No models in %s. Train one with `python flows/train.py`.", models)
     for model_id in known:
@@ -40,17 +41,17 @@ def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -
 
 def _facts(models: Path, model_id: str) -> str:
     try:
-        manifest = registry.read_bundle(models, model_id)
+        manifest = bundles.read_bundle(models, model_id)
     except errors.ModelError as error:
         return f"damaged: {error}"
-    measured = registry.read_metrics(models, model_id)
+    measured = bundles.read_metrics(models, model_id)
     return f"corpus {manifest['corpus']:<7} test accuracy {measured['accuracy']:.2%}  epochs {measured['epochs']}"
 
 
 @app.command
 def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """Make the model with this id the current one, whatever its accuracy."""
-    _release(data_dir, lambda models: registry.promote(models, model_id))
+    _release(data_dir, lambda models: bundles.promote(models, model_id))
 
 
 @app.command
@@ -59,19 +60,19 @@ def rollback(rejected: str | None = None, /, *, data_dir: command_line.DataDir =
 
     With the id of the model to get rid of, a second time changes nothing.
     """
-    _release(data_dir, lambda models: registry.roll_back(models, rejected))
+    _release(data_dir, lambda models: bundles.roll_back(models, rejected))
 
 
-def _release(data_dir: Path, change: Callable[[Path], registry.Current]) -> None:
+def _release(data_dir: Path, change: Callable[[Path], bundles.Current]) -> None:
     data = Layout(data_dir.resolve())
-    with locking.waiting(data.locks / locking.RELEASE):
-        before = registry.current_or_none(data.models)
+    with locks.waiting(data.locks / locks.RELEASE):
+        before = bundles.current_or_none(data.models)
         current = change(data.models)
     log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
     if environment.names_a_server():
-        from tasks import operation  # it loads Prefect, which takes seconds
+        from tasks.running import events  # it loads Prefect, which takes seconds
 
-        operation.announce(data.models, before)
+        events.announce(data.models, before)
 
 
 if __name__ == "__main__":

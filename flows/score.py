@@ -8,7 +8,7 @@ from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/score.py` puts only flows/ there
 
-from tasks import environment, temporary_server
+from tasks.running import environment, temporary_server
 
 environment.prepare(command_line=__name__ in {"__main__", "__mp_main__"})  # the latter: a worker of --runner dask
 if __name__ == "__main__":
@@ -23,14 +23,16 @@ from cyclopts import App, Parameter
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks import command_line, locking, operation, ui
-from tasks.inbox import find_dumps
-from tasks.lib import errors, files, inbox, quarantine, registry
+from tasks.lib import errors, files
 from tasks.lib.config import RunnerConfig, ScoreConfig
-from tasks.lib.inbox import FileReport
 from tasks.lib.layout import CLONE, Layout
-from tasks.predict import export_dump, open_model, score_dump, sweep
-from tasks.report import merged, unreported, write_report
+from tasks.lib.models import bundles
+from tasks.lib.scores import inbox, quarantine
+from tasks.lib.scores.inbox import FileReport
+from tasks.running import command_line, events, locks, progress
+from tasks.scoring.find import find_dumps
+from tasks.scoring.predict import export_dump, open_model, score_dump, sweep
+from tasks.scoring.report import merged, unreported, write_report
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -47,8 +49,8 @@ def _run_name() -> str:
     name="score",
     flow_run_name=_run_name,
     timeout_seconds=12 * 3600,
-    on_failure=[operation.explain_failure],
-    on_crashed=[operation.explain_failure],
+    on_failure=[events.explain_failure],
+    on_crashed=[events.explain_failure],
 )
 def score(
     paths: list[Path] | None = None,
@@ -75,7 +77,7 @@ def score(
     reports = [FileReport(file=name, status="failed", model_id=model_id, reason=why) for name, why in failed.items()]
     reports += [FileReport.of(dump, model_id, dump.reason) for dump in dumps if dump.status == "unreadable"]
     late = unreported(dumps, model_id, data)
-    with locking.shared(data.locks / locking.model(model_id)):  # till all is reported: then no other run does that
+    with locks.shared(data.locks / locks.model(model_id)):  # till all is reported: then no other run does that
         if new:
             open_model(data.models, model_id)  # a damaged model ends the run before the first row
             reports += score_all(new, model_id, options, runner, data.root)
@@ -85,7 +87,7 @@ def score(
             return
         written = write_report(reports, data.root)
     summarize(reports, written)
-    ui.report_scoring(reports, written)
+    progress.report_scoring(reports, written)
     if found := problems(reports, options):
         raise errors.PipelineError(f"{len(found)} of {len(reports)} files failed:\n  " + "\n  ".join(found))
 
@@ -94,17 +96,17 @@ def score_all(
     dumps: list[inbox.Dump], model_id: str, options: ScoreConfig, runner: RunnerConfig, data_dir: Path
 ) -> list[FileReport]:
     """The report of each dump; what another run is at comes last: it may be killed."""
-    progress = ui.Progress("score-progress", ui.files(len(dumps)))
+    bar = progress.Progress("score-progress", progress.files(len(dumps)))
     made = []
     with closing(one_by_one(dumps, model_id, options, runner, data_dir)) as reports:
         for number, dump in enumerate(dumps):
-            progress.show(100 * number / len(dumps), dump.name)
+            bar.show(100 * number / len(dumps), dump.name)
             made.append(next(reports))
     again = [
         score_one(dump, model_id, options, data_dir, wait=True) if report.status == "busy" else report
         for dump, report in zip(dumps, made, strict=True)
     ]
-    progress.show(100)
+    bar.show(100)
     return again
 
 
@@ -113,7 +115,7 @@ def one_by_one(
 ) -> Generator[FileReport, None, None]:
     """The report of each dump as it is scored, here or on a cluster."""
     if runner.runner == "dask":
-        from tasks import cluster  # it loads Dask
+        from tasks.scoring import cluster  # it loads Dask
 
         yield from cluster.score(dumps, model_id, options, data_dir, runner)
     else:
@@ -139,7 +141,7 @@ def export_others(dumps: list[inbox.Dump], model_id: str, data_dir: Path) -> lis
 
 def which_model(data: Layout, options: ScoreConfig) -> str:
     """The id of the model to score with: the named one, or the current one."""
-    return options.model or registry.current_id(data.models)
+    return options.model or bundles.current_id(data.models)
 
 
 def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> tuple[list[Path], dict[str, str]]:
@@ -150,7 +152,7 @@ def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> tuple
     if options.requeue:
         if paths:
             raise errors.InputError("--requeue scores what lies in quarantine: name no files beside it.")
-        with locking.waiting(data.locks / locking.REQUEUE):
+        with locks.waiting(data.locks / locks.REQUEUE):
             return quarantine.exported(data.quarantine, options.encoding)
     if paths:
         return paths, {}

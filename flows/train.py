@@ -8,7 +8,7 @@ from typing import Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/train.py` puts only flows/ there
 
-from tasks import environment, temporary_server
+from tasks.running import environment, temporary_server
 
 environment.prepare(command_line=__name__ == "__main__")
 if __name__ == "__main__":
@@ -20,18 +20,21 @@ import logging
 from cyclopts import App, Parameter
 from prefect import flow
 
-from tasks import caching, command_line, locking, operation, ui
-from tasks.baseline import evaluate_baseline
-from tasks.download import download_corpus
-from tasks.evaluate import evaluate_network
-from tasks.fit import fit_network
-from tasks.lib import download, files, registry
-from tasks.lib.artifacts import Baseline, Bundle, Evaluation
+from tasks.lib import files
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
+from tasks.lib.corpus import sources
 from tasks.lib.layout import CLONE, SAMPLE, Layout
-from tasks.plot import render_plots
-from tasks.prepare import write_shards
-from tasks.release import release_model, write_bundle
+from tasks.lib.models import bundles
+from tasks.running import command_line, events, locks, progress
+from tasks.training import caching
+from tasks.training.artifacts import Baseline, Bundle, Evaluation
+from tasks.training.baseline import evaluate_baseline
+from tasks.training.download import download_corpus
+from tasks.training.evaluate import evaluate_network
+from tasks.training.fit import fit_network
+from tasks.training.plot import render_plots
+from tasks.training.prepare import write_shards
+from tasks.training.publish import release_model, write_bundle
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -40,8 +43,8 @@ log = logging.getLogger(environment.LOGGER)
     name="train",
     flow_run_name="train {network.cell} on {corpus.corpus}, seed {fit.seed}",
     timeout_seconds=12 * 3600,
-    on_failure=[operation.explain_failure],
-    on_crashed=[operation.explain_failure],
+    on_failure=[events.explain_failure],
+    on_crashed=[events.explain_failure],
 )
 def train(
     corpus: CorpusConfig = CorpusConfig(),
@@ -59,19 +62,19 @@ def train(
         refresh: Make every step anew.
     """
     data = Layout((CLONE / data_dir).resolve())
-    with locking.waiting(data.locks / "train.lock"):
+    with locks.waiting(data.locks / "train.lock"):
         for folder in (data.raw, data.shards, data.work, data.cache / "recipes"):
             files.sweep(folder)
-        with locking.waiting(data.locks / locking.RELEASE):
+        with locks.waiting(data.locks / locks.RELEASE):
             files.sweep(data.models)
         step = caching.Steps(data, refresh)
         made = pipeline(step, corpus, shards, network, fit, data.root)
-        before = registry.current_or_none(data.models)
+        before = bundles.current_or_none(data.models)
         verdict = release_model(made[0], release, data.root)
     bundle, _, baseline = made
     summarize(data, *made, verdict)
-    ui.report_training(data, bundle, baseline, before, verdict, step.done)
-    operation.announce(data.models, before)
+    progress.report_training(data, bundle, baseline, before, verdict, step.done)
+    events.announce(data.models, before)
 
 
 def pipeline(
@@ -83,7 +86,7 @@ def pipeline(
     data_dir: Path,
 ) -> tuple[Bundle, Evaluation, Baseline]:
     """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do."""
-    archive, word_index = download.sources(corpus, SAMPLE)
+    archive, word_index = sources.sources(corpus, SAMPLE)
     labelled = step(download_corpus, archive=archive, word_index=word_index, corpus=corpus.corpus, data_dir=data_dir)
     prepared = step(write_shards, corpus=labelled, config=shards, data_dir=data_dir)
     fitted = step(fit_network, prepared=prepared, network=network, config=fit, data_dir=data_dir)

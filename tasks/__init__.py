@@ -1,9 +1,9 @@
-"""The stages of the two pipelines, one file each; the listing reads as their order.
+"""The stages of the two pipelines, one file each, and what surrounds a run.
 
-    train:  download -> prepare -> fit -> evaluate -> plot -> release
-    score:  inbox -> predict (by `cluster` on Dask) -> report
+    training/  download -> prepare -> fit -> evaluate -> plot -> publish
+    scoring/   find -> predict (by `cluster` on Dask) -> report
+    running/   environment, command line, locks, progress, events
 
-A file here holds thin Prefect tasks: check the inputs, compute, publish, log. What they compute with lives in
-`tasks.lib`, plain code that knows nothing of Prefect. `caching` decides whether a step has to run,
-`environment` prepares the process. Imports go one way: flows -> tasks -> tasks.lib.
+A stage holds thin Prefect tasks: check the inputs, compute, publish, log. What they compute with lives in `lib/`,
+plain code that knows nothing of Prefect. Imports go one way: flows -> tasks -> tasks.lib.
 """

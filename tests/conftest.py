@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks import environment
-from tests import tally
+from tasks.running import environment
+from tests.support import tally
 
 environment.prepare(command_line=False)
 

@@ -23,7 +23,7 @@ from prefect.utilities.schema_tools.validation import validate
 from prefect.workers.process import ProcessVariables
 from pydantic import TypeAdapter
 
-from tasks import automations, operation
+from tasks.running import automations, events
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "prefect.yaml").read_text()
@@ -91,7 +91,7 @@ def test_a_trigger_that_never_fires_or_whose_run_is_refused(deployment: dict[str
         trigger = TypeAdapter(DeploymentTriggerTypes).validate_python(entry)
         assert isinstance(trigger, DeploymentEventTrigger)
         assert set(entry) - {"type"} <= set(type(trigger).model_fields)
-        assert trigger.expect == {operation.PROMOTED}
+        assert trigger.expect == {events.PROMOTED}
         promoted = Resource({"prefect.resource.id": "sentiment.model.gru-0123456789ab"})
         assert ResourceSpecification.model_validate(entry["match"]).matches(promoted)
         load(deployment).validate_parameters(deployment["parameters"] | entry["parameters"])

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from flows import score, train
-from tasks.lib import config, registry, tables
+from tasks.lib import config
 from tasks.lib.config import StageConfig
+from tasks.lib.models import bundles
+from tasks.lib.scores import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,7 +50,7 @@ def test_a_column_that_the_readme_lacks(column: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [registry.MODEL, registry.WORD_INDEX, registry.MANIFEST, registry.METRICS, registry.CURRENT, registry.RELEASES],
+    [bundles.MODEL, bundles.WORD_INDEX, bundles.MANIFEST, bundles.METRICS, bundles.CURRENT, bundles.RELEASES],
 )
 def test_a_file_that_the_readme_lacks(name: str) -> None:
     assert f"`{name}`" in README

@@ -12,14 +12,18 @@ ROOT = Path(__file__).resolve().parents[1]
 LIB = "tasks/lib/"
 HOMES: dict[str, Callable[[str], bool]] = {
     "prefect": lambda name: not name.startswith(LIB),
-    "tensorflow": lambda name: name in {LIB + "dataset.py", LIB + "model.py", LIB + "fast_training.py"},
-    "keras": lambda name: name in {LIB + "model.py", LIB + "fast_training.py"},
-    "pyarrow": lambda name: name in {LIB + "arrow.py", LIB + "shards.py", LIB + "tables.py", LIB + "quarantine.py"},
+    "tensorflow": lambda name: (
+        name in {LIB + "corpus/dataset.py", LIB + "network/model.py", LIB + "network/unrolled.py"}
+    ),
+    "keras": lambda name: name in {LIB + "network/model.py", LIB + "network/unrolled.py"},
+    "pyarrow": lambda name: (
+        name in {LIB + "arrow.py", LIB + "corpus/shards.py", LIB + "scores/tables.py", LIB + "scores/quarantine.py"}
+    ),
     "matplotlib": lambda name: name == LIB + "figures.py",
-    "sklearn": lambda name: name == LIB + "metrics.py",
-    "scipy": lambda name: name == LIB + "metrics.py",
-    "h5py": lambda name: name == LIB + "scorer.py",
-    "pooch": lambda name: name == LIB + "download.py",
+    "sklearn": lambda name: name == LIB + "network/metrics.py",
+    "scipy": lambda name: name == LIB + "network/metrics.py",
+    "h5py": lambda name: name == LIB + "network/forward.py",
+    "pooch": lambda name: name == LIB + "corpus/sources.py",
 }
 MODULES = sorted([*ROOT.glob("flows/*.py"), *ROOT.glob("tasks/**/*.py")])
 

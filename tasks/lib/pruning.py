@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lib import errors, files, registry
+from tasks.lib import errors, files
 from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
 
 
 def check(data: Layout, named: Sequence[str]) -> None:
     """Raises `InputError` for a model that does not exist: with a misspelt id, the one that was meant would go."""
-    known = registry.model_ids(data.models)
+    known = bundles.model_ids(data.models)
     if unknown := sorted(set(named).difference(known)):
         raise errors.InputError(
             f"--keep {unknown[0]}: no such model in {data.models} (found: {', '.join(known) or 'none'}). Nothing was "
@@ -22,7 +23,7 @@ def check(data: Layout, named: Sequence[str]) -> None:
 
 def kept_models(data: Layout, named: set[str]) -> set[str]:
     """The models to keep: the current one, those it can be rolled back to, the named ones, those with tables."""
-    current = registry.read_current(data.models)
+    current = bundles.read_current(data.models)
     kept = set(named)
     if current is not None:
         kept |= {current.model_id, *current.earlier}
@@ -36,8 +37,8 @@ def unused(data: Layout, named: set[str]) -> list[Path]:
     A kept model whose manifest is damaged stops the pruning: what it was made from cannot be known.
     """
     kept = kept_models(data, named)
-    known = set(registry.model_ids(data.models))
-    used = {path for model_id in kept & known for path in registry.read_bundle(data.models, model_id)["used"]}
+    known = set(bundles.model_ids(data.models))
+    used = {path for model_id in kept & known for path in bundles.read_bundle(data.models, model_id)["used"]}
     used |= {data.relative(data.models / model_id) for model_id in kept}
     found = [path for path in _artifacts(data) if not _is_used(data.relative(path), used)]
     return found + [path for path in _results(data) if not _result_is_used(path, used)]
@@ -46,7 +47,7 @@ def unused(data: Layout, named: set[str]) -> list[Path]:
 def _artifacts(data: Layout) -> Iterator[Path]:
     for folder in (data.raw, data.shards, data.work):
         yield from sorted(folder.glob("[!.]*"))
-    yield from (path.parent for path in sorted(data.models.glob(f"[!.]*/{registry.MANIFEST}")))
+    yield from (path.parent for path in sorted(data.models.glob(f"[!.]*/{bundles.MANIFEST}")))
 
 
 def _is_used(name: str, used: set[str]) -> bool:

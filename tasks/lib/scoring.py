@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lib import errors, quarantine, registry, reviews, tables
+from tasks.lib import errors
 from tasks.lib.config import ScoreConfig
-from tasks.lib.imdb import read_word_index
-from tasks.lib.reviews import Block
-from tasks.lib.scorer import Scorer
-from tasks.lib.text import Encoder
+from tasks.lib.corpus.imdb import read_word_index
+from tasks.lib.dumps import reader
+from tasks.lib.dumps.reader import Block
+from tasks.lib.models import bundles
+from tasks.lib.network.encoder import Encoder
+from tasks.lib.network.forward import Scorer
+from tasks.lib.scores import quarantine, tables
 
 HISTOGRAM_BINS = 20
 AHEAD = 2
@@ -37,10 +40,10 @@ class Model:
     @classmethod
     def open(cls, models: Path, model_id: str) -> Model:
         """Loads a bundle after all its files were checked. Raises `ModelError`."""
-        manifest = registry.read_bundle(models, model_id)
+        manifest = bundles.read_bundle(models, model_id)
         folder = models / model_id
         shards = manifest["made_of"]["shard_config"]
-        scorer = Scorer(folder / registry.MODEL)
+        scorer = Scorer(folder / bundles.MODEL)
         if (scorer.num_words, scorer.maxlen) != (shards["num_words"], shards["maxlen"]):
             raise errors.ModelError(
                 f"{folder}: the network takes {scorer.maxlen} of {scorer.num_words} ids, but its manifest says "
@@ -50,10 +53,10 @@ class Model:
         activation = made_of["network"].get("activation", "tanh")  # older models do not name it
         if scorer.weights_digest != made_of["weights"] or scorer.activations != {activation}:
             raise errors.ModelError(
-                f"{folder / registry.MODEL}: has other weights or another activation than the model was made with. Run "
+                f"{folder / bundles.MODEL}: has other weights or another activation than the model was made with. Run "
                 "the training again to repair it, or choose another model with --model or flows/release.py."
             )
-        word_index = read_word_index(folder / registry.WORD_INDEX)
+        word_index = read_word_index(folder / bundles.WORD_INDEX)
         encoder = Encoder(word_index, num_words=shards["num_words"], maxlen=shards["maxlen"])
         return cls(model_id, encoder, scorer, manifest["threshold"])
 
@@ -138,7 +141,7 @@ def score(
     threshold = model.threshold if config.threshold is None else config.threshold
     before = _standing(path)
     delimiter = DELIMITERS[config.delimiter] if config.delimiter else None
-    with reviews.open_dump(
+    with reader.open_dump(
         path,
         review_column=config.review_column,
         encoding=config.encoding,

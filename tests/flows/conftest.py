@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from flows.train import train
-from tasks.lib import registry
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig
 from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
 
 SMALL: dict[str, Any] = {
     "corpus": CorpusConfig(corpus="sample"),
@@ -46,4 +46,4 @@ def trained(trained_once: Layout, tmp_path: Path) -> Layout:
 @pytest.fixture
 def model_id(trained: Layout) -> str:
     """The id of its current model."""
-    return registry.current_id(trained.models)
+    return bundles.current_id(trained.models)

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from prefect import Task
 
-from tasks import caching
-from tasks.baseline import evaluate_baseline
-from tasks.download import download_corpus
-from tasks.evaluate import evaluate_network
-from tasks.fit import fit_network
-from tasks.lib.artifacts import Record
 from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig, StageConfig
 from tasks.lib.layout import CLONE
-from tasks.plot import render_plots
-from tasks.prepare import write_shards
-from tasks.release import write_bundle
+from tasks.training import caching
+from tasks.training.artifacts import Record
+from tasks.training.baseline import evaluate_baseline
+from tasks.training.download import download_corpus
+from tasks.training.evaluate import evaluate_network
+from tasks.training.fit import fit_network
+from tasks.training.plot import render_plots
+from tasks.training.prepare import write_shards
+from tasks.training.publish import write_bundle
 
 RECORD = Record(identity="0")
 INPUTS: dict[Task[..., Any], dict[str, Any]] = {
@@ -38,25 +38,25 @@ ALL = {task.name for task in INPUTS}
 
 # Source file -> the steps that run again when it is edited. A file that is not here concerns no step.
 CODE: dict[str, set[str]] = {
-    "download.py": {"download"},
-    "prepare.py": {"prepare"},
-    "fit.py": {"fit"},
-    "evaluate.py": {"evaluate"},
-    "baseline.py": {"baseline"},
-    "plot.py": {"plot"},
-    "release.py": {"bundle"},
+    "training/download.py": {"download"},
+    "training/prepare.py": {"prepare"},
+    "training/fit.py": {"fit"},
+    "training/evaluate.py": {"evaluate"},
+    "training/baseline.py": {"baseline"},
+    "training/plot.py": {"plot"},
+    "training/publish.py": {"bundle"},
     "lib/files.py": ALL,
-    "lib/download.py": {"download"},
-    "lib/imdb.py": {"download", "prepare", "fit", "evaluate", "baseline"},
+    "lib/corpus/sources.py": {"download"},
+    "lib/corpus/imdb.py": {"download", "prepare", "fit", "evaluate", "baseline"},
     "lib/arrow.py": {"prepare", "fit", "evaluate", "baseline"},
-    "lib/shards.py": {"prepare", "fit", "evaluate", "baseline"},
-    "lib/dataset.py": {"fit", "evaluate"},
-    "lib/model.py": {"fit", "evaluate"},
-    "lib/fast_training.py": {"fit", "evaluate"},
-    "lib/scorer.py": {"evaluate"},
-    "lib/metrics.py": {"evaluate", "baseline"},
+    "lib/corpus/shards.py": {"prepare", "fit", "evaluate", "baseline"},
+    "lib/corpus/dataset.py": {"fit", "evaluate"},
+    "lib/network/model.py": {"fit", "evaluate"},
+    "lib/network/unrolled.py": {"fit", "evaluate"},
+    "lib/network/forward.py": {"evaluate"},
+    "lib/network/metrics.py": {"evaluate", "baseline"},
     "lib/figures.py": {"plot"},
-    "lib/registry.py": {"bundle"},
+    "lib/models/bundles.py": {"bundle"},
 }
 VERSIONS: dict[str, set[str]] = {
     "numpy": {"prepare", "fit", "evaluate", "baseline", "bundle"},

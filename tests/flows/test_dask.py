@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.score import score
-from tasks import cluster
 from tasks.lib import errors
 from tasks.lib.config import RunnerConfig, ScoreConfig
 from tasks.lib.layout import Layout
+from tasks.scoring import cluster
 
 
 def read(data: Layout) -> dict[str, pa.Table]:

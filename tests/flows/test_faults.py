@@ -19,12 +19,15 @@ import pytest
 from filelock import FileLock
 
 from flows.score import score
-from tasks import locking, predict
-from tasks.inbox import find_dumps
-from tasks.lib import errors, files, registry, scoring, tables
+from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.text import Encoder
+from tasks.lib.models import bundles
+from tasks.lib.network.encoder import Encoder
+from tasks.lib.scores import tables
+from tasks.running import locks
+from tasks.scoring import predict
+from tasks.scoring.find import find_dumps
 from tests.flows.conftest import SMALL, train_small
 
 
@@ -68,15 +71,15 @@ def test_any_flipped_bit_of_a_bundle_that_is_scored_with(trained: Layout, model_
 def seal_anew(data: Layout, model_id: str) -> None:
     """Makes the manifest fit the files as they are: what a hand that knows how, or a bug, could do."""
     folder = data.models / model_id
-    manifest = json.loads((folder / registry.MANIFEST).read_text())
+    manifest = json.loads((folder / bundles.MANIFEST).read_text())
     manifest.pop("seal")
     manifest["sha256"] = {name: files.sha256(folder / name) for name in manifest["sha256"]}
     manifest["seal"] = files.digest(manifest)
-    (folder / registry.MANIFEST).write_bytes(files.json_bytes(manifest))
+    (folder / bundles.MANIFEST).write_bytes(files.json_bytes(manifest))
 
 
 def test_weights_that_are_no_numbers_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
-    path = inbox.models / model_id / registry.MODEL
+    path = inbox.models / model_id / bundles.MODEL
     network = keras.saving.load_model(path)
     network.layers[-1].bias.assign([float("nan")])
     network.save(path)
@@ -98,7 +101,7 @@ def change_activation(network: keras.Model) -> None:
 def test_another_network_of_the_same_shape_in_a_bundle_that_adds_up(
     inbox: Layout, model_id: str, change: Callable[[keras.Model], None]
 ) -> None:
-    path = inbox.models / model_id / registry.MODEL
+    path = inbox.models / model_id / bundles.MODEL
     network = keras.saving.load_model(path)
     change(network)
     network.save(path)
@@ -111,17 +114,17 @@ def test_another_network_of_the_same_shape_in_a_bundle_that_adds_up(
 def test_the_network_of_another_configuration_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
     shape = SMALL["shards"].model_copy(update={"maxlen": 20})
     train_small(inbox.root, shards=shape)
-    (other,) = set(registry.model_ids(inbox.models)) - {model_id}
-    shutil.copy(inbox.models / other / registry.MODEL, inbox.models / model_id / registry.MODEL)
+    (other,) = set(bundles.model_ids(inbox.models)) - {model_id}
+    shutil.copy(inbox.models / other / bundles.MODEL, inbox.models / model_id / bundles.MODEL)
     seal_anew(inbox, model_id)
-    registry.promote(inbox.models, model_id)
+    bundles.promote(inbox.models, model_id)
     with pytest.raises(errors.ModelError, match="but its manifest says 30"):
         score(data_dir=inbox.root)
     assert not score_tables(inbox)
 
 
 def test_a_word_index_of_another_corpus_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
-    path = inbox.models / model_id / registry.WORD_INDEX
+    path = inbox.models / model_id / bundles.WORD_INDEX
     ranks = json.loads(path.read_text())
     words = list(ranks)
     path.write_text(json.dumps(dict(zip(words, reversed(ranks.values()), strict=True))))
@@ -180,7 +183,7 @@ def test_what_another_run_is_writing_that_is_swept(tmp_path: Path, name: str, lo
     partial = files.partial(tmp_path / name)
     partial.parent.mkdir(parents=True)
     partial.write_bytes(b"half")
-    with locking.waiting(data.locks / lock):
+    with locks.waiting(data.locks / lock):
         predict.sweep(data)
         assert partial.exists()
     predict.sweep(data)
@@ -190,7 +193,7 @@ def test_what_another_run_is_writing_that_is_swept(tmp_path: Path, name: str, lo
 def test_a_file_that_another_run_was_at_when_it_was_killed(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes last, is waited for, and is scored here if the other run did not come to its end."""
     waited: list[bool] = []
-    original = locking.waiting
+    original = locks.waiting
 
     def killed_other(path: Path) -> Any:
         if path.name.startswith("score-"):
@@ -202,7 +205,7 @@ def test_a_file_that_another_run_was_at_when_it_was_killed(inbox: Layout, monkey
     held = FileLock(predict._lock(inbox, files.sha256(first)[:16]))
     files.make_folder(inbox.locks)
     held.acquire()
-    monkeypatch.setattr(locking, "waiting", killed_other)
+    monkeypatch.setattr(locks, "waiting", killed_other)
     score(data_dir=inbox.root)
     assert waited == [True]
     assert len(score_tables(inbox)) == 6
@@ -212,14 +215,14 @@ def test_a_model_released_meanwhile_that_takes_half_of_the_files(
     inbox: Layout, model_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder of the table and the model in it have to be the same."""
-    original = registry.current_id
+    original = bundles.current_id
     asked: list[str] = []
 
     def changing(models: Path) -> str:
         asked.append("")
         return original(models) if len(asked) == 1 else "gru-000000000000"
 
-    monkeypatch.setattr(registry, "current_id", changing)
+    monkeypatch.setattr(bundles, "current_id", changing)
     score(data_dir=inbox.root)
     assert {path.parent.name for path in score_tables(inbox)} == {f"model={model_id}"}
     assert all(set(pq.read_table(path)["model_id"].to_pylist()) == {model_id} for path in score_tables(inbox))

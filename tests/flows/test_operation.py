@@ -15,9 +15,9 @@ from prefect import flow, task
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from flows.score import score
-from tasks import operation
 from tasks.lib import errors
 from tasks.lib.layout import CLONE
+from tasks.running import events
 
 
 def fail(error: Exception) -> None:
@@ -50,7 +50,7 @@ def test_a_command_that_goes_on_with_something_else(
 ) -> None:
     run = FlowRun(flow_id=uuid4(), name="score", deployment_id=uuid4(), parameters=parameters)
     reason = "Flow run encountered an exception: InputError: no such file."
-    operation.explain_failure(score, run, State(type=StateType.FAILED, name="Failed", message=reason))
+    events.explain_failure(score, run, State(type=StateType.FAILED, name="Failed", message=reason))
     (line,) = caplog.messages
     assert line.startswith("score failed: InputError: no such file. What is done is kept; go on with: ")
     command = shlex.split(line.partition("go on with: ")[2])
@@ -59,13 +59,13 @@ def test_a_command_that_goes_on_with_something_else(
 
 
 def test_words_on_the_command_line_where_the_error_itself_says_it(caplog: pytest.LogCaptureFixture) -> None:
-    operation.explain_failure(score, FlowRun(flow_id=uuid4()), State(type=StateType.FAILED))
+    events.explain_failure(score, FlowRun(flow_id=uuid4()), State(type=StateType.FAILED))
     assert not caplog.messages
 
 
 def test_a_run_that_ends_with_the_worker_that_it_prints_to(tmp_path: Path) -> None:
     code = (
-        "import os, pathlib, sys; from tasks import environment; environment.prepare(command_line=False);"
+        "import os, pathlib, sys; from tasks.running import environment; environment.prepare(command_line=False);"
         "read, write = os.pipe(); os.close(read); os.dup2(write, 1); os.dup2(write, 2);"
         "from rich.console import Console; console = Console(stderr=True);"
         "[console.print(word) for word in ('one', 'two')];"

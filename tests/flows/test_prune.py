@@ -16,10 +16,11 @@ from filelock import FileLock
 
 from flows import prune
 from flows.score import score
-from tasks import locking
-from tasks.lib import errors, files, registry, scoring
+from tasks.lib import errors, files, scoring
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig, ShardConfig
 from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
+from tasks.running import locks
 from tests.flows.conftest import train_small
 
 
@@ -27,8 +28,8 @@ from tests.flows.conftest import train_small
 def two_models(trained: Layout, model_id: str) -> tuple[str, str]:
     """The current model, and one from other shards that was held or never released."""
     train_small(trained.root, shards=ShardConfig(num_words=400, maxlen=20), fit=FitConfig(epochs=1, device="cpu"))
-    registry.promote(trained.models, model_id)
-    (other,) = set(registry.model_ids(trained.models)) - {model_id}
+    bundles.promote(trained.models, model_id)
+    (other,) = set(bundles.model_ids(trained.models)) - {model_id}
     return model_id, other
 
 
@@ -49,7 +50,7 @@ def test_a_current_model_that_is_pruned_or_made_again(
     forget_earlier(trained)
     before = everything(trained)
     prune.main(data_dir=trained.root)
-    assert registry.model_ids(trained.models) == [current]
+    assert bundles.model_ids(trained.models) == [current]
     assert len(everything(trained)) < len(before)
     assert len(list(trained.shards.iterdir())) == 1
     caplog.set_level("INFO", "sentiment")
@@ -59,21 +60,21 @@ def test_a_current_model_that_is_pruned_or_made_again(
 
 def forget_earlier(data: Layout) -> None:
     """Makes `current.json` name no earlier model."""
-    model_id = registry.current_id(data.models)
+    model_id = bundles.current_id(data.models)
     (data.models / "current.json").unlink()
-    registry.promote(data.models, model_id)
+    bundles.promote(data.models, model_id)
 
 
 def test_a_named_model_that_is_pruned(trained: Layout, two_models: tuple[str, str]) -> None:
     forget_earlier(trained)
     prune.main(keep=[two_models[1]], data_dir=trained.root)
-    assert set(registry.model_ids(trained.models)) == set(two_models)
+    assert set(bundles.model_ids(trained.models)) == set(two_models)
 
 
 def test_a_model_to_roll_back_to_that_is_pruned(trained: Layout, model_id: str) -> None:
     train_small(trained.root, fit=FitConfig(epochs=1, seed=9, device="cpu"), release=ReleaseConfig(force=True))
     prune.main(data_dir=trained.root)
-    assert registry.roll_back(trained.models).model_id == model_id
+    assert bundles.roll_back(trained.models).model_id == model_id
 
 
 def test_a_model_with_tables_that_is_pruned(trained: Layout, two_models: tuple[str, str], sample: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_model_with_tables_that_is_pruned(trained: Layout, two_models: tuple[s
     score(options=ScoreConfig(model=two_models[1]), data_dir=trained.root)
     forget_earlier(trained)
     prune.main(data_dir=trained.root)
-    assert set(registry.model_ids(trained.models)) == set(two_models)
+    assert set(bundles.model_ids(trained.models)) == set(two_models)
     assert list(trained.scores.glob("model=*/*.parquet"))
 
 
@@ -127,12 +128,12 @@ def test_a_promotion_that_comes_between_the_search_and_the_removal(
     caplog.set_level("INFO", "sentiment")
     forget_earlier(trained)
     with ThreadPoolExecutor(1) as pool:
-        with FileLock(trained.locks / locking.RELEASE):
+        with FileLock(trained.locks / locks.RELEASE):
             pruning = pool.submit(prune.main, data_dir=trained.root)
             wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
-            registry.promote(trained.models, two_models[1])
+            bundles.promote(trained.models, two_models[1])
         pruning.result()
-    assert set(registry.model_ids(trained.models)) == set(two_models)
+    assert set(bundles.model_ids(trained.models)) == set(two_models)
 
 
 def test_a_misspelt_model_to_keep_whose_namesake_is_removed(trained: Layout, two_models: tuple[str, str]) -> None:
@@ -187,4 +188,4 @@ def test_a_model_that_is_scored_with_for_the_first_time_and_pruned(
     monkeypatch.setattr(scoring, "score", pruned_meanwhile)
     options = ScoreConfig(model=two_models[1])
     score(paths=[sample / "reviews-columns.csv"], options=options, data_dir=trained.root)
-    assert set(registry.model_ids(trained.models)) == set(two_models)
+    assert set(bundles.model_ids(trained.models)) == set(two_models)

@@ -15,10 +15,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import release
-from tasks import operation
-from tasks.lib import registry
 from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
+from tasks.lib.models import bundles
+from tasks.running import events
 from tests.flows.conftest import train_small
 
 NOWHERE = "http://127.0.0.1:9/api"
@@ -52,8 +52,8 @@ def two_once(trained_once: Layout, tmp_path_factory: pytest.TempPathFactory) -> 
 def two(two_once: Layout, tmp_path: Path) -> tuple[Layout, str, str]:
     """A copy of it for the test alone, its current model and the other one."""
     data = Layout(shutil.copytree(two_once.root, tmp_path / "data"))
-    current = registry.current_id(data.models)
-    (other,) = set(registry.model_ids(data.models)) - {current}
+    current = bundles.current_id(data.models)
+    (other,) = set(bundles.model_ids(data.models)) - {current}
     return data, current, other
 
 
@@ -74,16 +74,16 @@ def test_a_promotion_by_hand_that_nobody_hears_of(two: tuple[Layout, str, str], 
     data, current, other = two
     release.promote(other, data_dir=data.root)
     (event,) = sent
-    assert event["event"] == operation.PROMOTED
+    assert event["event"] == events.PROMOTED
     assert event["resource"]["prefect.resource.id"] == f"sentiment.model.{other}"
     told = event["payload"]
     assert (told["replaces"], told["verdict"], told["corpus"]) == (current, "forced", "sample")
-    assert told["accuracy"] == registry.read_metrics(data.models, other)["accuracy"]
+    assert told["accuracy"] == bundles.read_metrics(data.models, other)["accuracy"]
 
 
 def test_a_rollback_that_nobody_hears_of(two: tuple[Layout, str, str], sent: list[dict[str, Any]]) -> None:
     data, current, other = two
-    registry.promote(data.models, other)
+    bundles.promote(data.models, other)
     release.rollback(data_dir=data.root)
     assert [event["resource"]["prefect.resource.name"] for event in sent] == [current]
     assert sent[0]["payload"]["verdict"] == "rolled back"
@@ -98,7 +98,7 @@ def test_an_event_although_nothing_changed(two: tuple[Layout, str, str], sent: l
 def test_a_training_whose_event_says_another_thing(trained: Layout, sent: list[dict[str, Any]]) -> None:
     train_small(trained.root, fit=FitConfig(epochs=1, seed=7, device="cpu"), release=ReleaseConfig(force=True))
     (event,) = sent
-    assert event["resource"]["prefect.resource.name"] == registry.current_id(trained.models)
+    assert event["resource"]["prefect.resource.name"] == bundles.current_id(trained.models)
     assert [entry["prefect.resource.role"] for entry in event["related"]] == ["flow-run"]
 
 
@@ -119,7 +119,7 @@ def test_a_server_that_cannot_be_reached(two: tuple[Layout, str, str], tmp_path:
         f"{NOWHERE} was not told of the promotion (ConnectError): the next scheduled run scores with {other}.",
     ]
     assert "Traceback" not in done.stderr
-    assert registry.current_id(data.models) == other
+    assert bundles.current_id(data.models) == other
 
 
 def test_a_profile_that_names_a_server(two: tuple[Layout, str, str]) -> None:
@@ -132,6 +132,6 @@ def test_a_profile_that_names_a_server(two: tuple[Layout, str, str]) -> None:
 
 
 def test_a_server_started_for_nobody_to_hear(trained: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operation, "get_client", lambda **_: pytest.fail("a temporary server would be started"))
+    monkeypatch.setattr(events, "get_client", lambda **_: pytest.fail("a temporary server would be started"))
     with temporary_settings({PREFECT_API_URL: None}):
-        operation.announce(trained.models, before=None)
+        events.announce(trained.models, before=None)

@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.score import score
-from tasks import locking
-from tasks.lib import errors, registry, tables
+from tasks.lib import errors
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
 from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
+from tasks.lib.scores import tables
+from tasks.running import locks
 from tests.flows.conftest import train_small
-from tests.sample import generate
+from tests.tools.sample import generate
 
 
 def only_table(data: Layout, stem: str) -> Path:
@@ -75,7 +77,7 @@ def test_accuracy_on_the_test_dump_that_differs_from_the_metrics(inbox: Layout, 
     table = pd.read_parquet(only_table(inbox, "reviews-test"))
     positive = {"1": "positive", "0": "negative"}
     expected = table["sentiment"].map(lambda value: positive.get(value, value))
-    measured = registry.read_metrics(inbox.models, model_id)
+    measured = bundles.read_metrics(inbox.models, model_id)
     assert (table["predicted_label"] == expected).sum() == round(measured["accuracy"] * 500)
 
 
@@ -110,9 +112,9 @@ def test_a_new_model_that_leaves_old_files_unscored(inbox: Layout, model_id: str
     train_small(inbox.root, fit=generate_fit(), release=ReleaseConfig(force=True))
     score(data_dir=inbox.root)
     assert {path.parent.name for path in inbox.scores.glob("model=*/*.parquet")} == {
-        f"model={name}" for name in registry.model_ids(inbox.models)
+        f"model={name}" for name in bundles.model_ids(inbox.models)
     }
-    assert set(pd.read_parquet(inbox.scores)["model_id"]) == set(registry.model_ids(inbox.models))
+    assert set(pd.read_parquet(inbox.scores)["model_id"]) == set(bundles.model_ids(inbox.models))
 
 
 def generate_fit() -> FitConfig:
@@ -290,6 +292,6 @@ def test_a_late_report_that_has_a_file_twice_with_its_export(inbox: Layout, monk
 def test_a_run_under_way_whose_files_another_one_reports(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has published so far, it will report itself."""
     kill_before_the_report(inbox, monkeypatch)
-    with locking.shared(inbox.locks / locking.model(registry.current_id(inbox.models))):
+    with locks.shared(inbox.locks / locks.model(bundles.current_id(inbox.models))):
         score(data_dir=inbox.root)
     assert not list(inbox.reports.glob("*.json"))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
-from tasks import command_line, environment, temporary_server
 from tasks.lib.layout import CLONE, Layout
+from tasks.running import command_line, environment, temporary_server
 
 SCORE = """
 import sys
@@ -30,7 +30,7 @@ print(*{"tensorflow", "keras", "pandas", "matplotlib", "prefect", "dask"}.inters
 
 HEARTBEATS = """
 from prefect.settings import get_current_settings
-from tasks import temporary_server
+from tasks.running import temporary_server
 with temporary_server.running():
     print(get_current_settings().flows.heartbeat_frequency)
 """

@@ -17,12 +17,13 @@ import pytest
 
 from flows.score import score
 from flows.train import pipeline
-from tasks import caching
-from tasks.lib import errors, files, registry
+from tasks.lib import errors, files
 from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
-from tests import tally
+from tasks.lib.models import bundles
+from tasks.training import caching
 from tests.flows.conftest import SMALL, train_small
+from tests.support import tally
 
 STEPS = ["download", "prepare", "fit", "evaluate", "baseline", "plot", "bundle"]
 
@@ -55,7 +56,7 @@ def test_a_bundle_that_lacks_what_scoring_needs(trained: Layout, model_id: str) 
     folder = trained.models / model_id
     expected = {"model.keras", "word_index.json", "manifest.json", "metrics.json", "history.csv"}
     assert {path.name for path in folder.iterdir()} == expected | {"loss.png", "evaluation.png"}
-    manifest = registry.read_bundle(trained.models, model_id)
+    manifest = bundles.read_bundle(trained.models, model_id)
     assert manifest["corpus"] == "sample"
     assert set(manifest["sha256"]) == {path.name for path in folder.iterdir()} - {"manifest.json"}
 
@@ -74,7 +75,7 @@ def test_metrics_that_do_not_agree_with_each_other(trained: Layout, model_id: st
 def test_a_second_run_that_makes_anything_again(trained: Layout, model_id: str, made: Made) -> None:
     train_small(trained.root)
     assert made.again() == set()
-    assert registry.current_id(trained.models) == model_id
+    assert bundles.current_id(trained.models) == model_id
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_damaged_file_that_is_believed(
     reasons = made.reasons()
     assert {name for name, reason in reasons.items() if reason != "from the cache"} == {step}
     assert path.name in reasons[step]
-    assert registry.current_id(trained.models) == model_id
+    assert bundles.current_id(trained.models) == model_id
     if step != "fit":  # a `.keras` file carries the time of its making
         assert path.read_bytes() == whole
 
@@ -108,7 +109,7 @@ def test_a_damaged_result_that_is_believed(trained: Layout, model_id: str, made:
     spoil(next(trained.cache.glob("evaluate-*")), damage, random.Random(0))
     train_small(trained.root)
     assert made.reasons()["evaluate"] == "made again: its cached result is damaged"
-    assert registry.current_id(trained.models) == model_id
+    assert bundles.current_id(trained.models) == model_id
 
 
 def test_random_faults_in_results_and_files_that_go_unseen(trained: Layout) -> None:
@@ -165,7 +166,7 @@ def test_another_configuration_that_runs_more_than_it_must(trained: Layout, mode
         "download", "prepare", "baseline",
     }  # fmt: skip
     assert reasons["fit"] == "made anew, changed: config epochs 2 -> 1"
-    assert len(registry.model_ids(trained.models)) == 2
+    assert len(bundles.model_ids(trained.models)) == 2
 
 
 def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +181,7 @@ def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, mon
     train_small(trained.root)
     reasons = made.reasons()
     assert {step for step, reason in reasons.items() if reason != "from the cache"} == {"evaluate", "baseline"}
-    assert reasons["baseline"] == "made anew, changed: code tasks/lib/metrics.py"
+    assert reasons["baseline"] == "made anew, changed: code tasks/lib/network/metrics.py"
 
 
 def test_another_library_version_that_does_not_run_its_step(
@@ -205,24 +206,24 @@ def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout
 
 def test_the_same_seed_with_other_weights(trained: Layout, model_id: str, tmp_path: Path) -> None:
     other = train_small(tmp_path / "other")
-    assert registry.current_id(other.models) == model_id
+    assert bundles.current_id(other.models) == model_id
 
 
 def test_a_worse_model_that_becomes_current(trained: Layout, model_id: str) -> None:
     files.write(trained.models / "current.json", (trained.models / "current.json").read_bytes())
     train_small(trained.root, fit=FitConfig(epochs=1, seed=3, device="cpu"))
     accuracies = {
-        name: registry.read_metrics(trained.models, name)["accuracy"] for name in registry.model_ids(trained.models)
+        name: bundles.read_metrics(trained.models, name)["accuracy"] for name in bundles.model_ids(trained.models)
     }
     assert len(accuracies) == 2
     best = max(accuracies.values())
-    assert accuracies[registry.current_id(trained.models)] == best
+    assert accuracies[bundles.current_id(trained.models)] == best
 
 
 def test_a_forced_release_that_is_held(trained: Layout, model_id: str) -> None:
     train_small(trained.root, fit=FitConfig(epochs=1, seed=3, device="cpu"), release=ReleaseConfig(force=True))
-    assert registry.current_id(trained.models) != model_id
-    assert registry.roll_back(trained.models).model_id == model_id
+    assert bundles.current_id(trained.models) != model_id
+    assert bundles.roll_back(trained.models).model_id == model_id
 
 
 def test_a_missing_archive_without_a_word_of_help(tmp_path: Path, prefect: None) -> None:

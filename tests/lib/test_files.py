@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import artifacts, download, errors, files, imdb, registry, shards
-from tests.lib.test_crashes import add_models
+from tasks.lib import errors, files
+from tasks.lib.corpus import imdb, shards, sources
+from tasks.lib.models import bundles
+from tasks.training import artifacts
+from tests.kills.test_crashes import add_models
 
 
 def test_a_file_that_stands_half_written_after_an_error(tmp_path: Path) -> None:
@@ -105,23 +108,23 @@ def test_a_digest_that_depends_on_the_order_of_keys() -> None:
 
 
 def bundle(folder: Path) -> str:
-    (model_id,) = registry.model_ids(folder) or add_models(folder, 1)
+    (model_id,) = bundles.model_ids(folder) or add_models(folder, 1)
     return model_id
 
 
 def release(folder: Path) -> None:
-    registry.release(folder, bundle(folder))
+    bundles.release(folder, bundle(folder))
 
 
 # What is read, how it is read, and with which error that ends.
 READERS: dict[str, tuple[str, Callable[[Path], object], type[errors.PipelineError]]] = {
-    "a file of a bundle": (registry.METRICS, lambda at: registry.read_bundle(at, bundle(at)), errors.ModelError),
-    "the metrics": (registry.METRICS, lambda at: registry.read_metrics(at, bundle(at)), errors.ModelError),
-    "the current release": (registry.CURRENT, registry.read_current, errors.InputError),
+    "a file of a bundle": (bundles.METRICS, lambda at: bundles.read_bundle(at, bundle(at)), errors.ModelError),
+    "the metrics": (bundles.METRICS, lambda at: bundles.read_metrics(at, bundle(at)), errors.ModelError),
+    "the current release": (bundles.CURRENT, bundles.read_current, errors.InputError),
     "the current release, at a promotion": (
-        registry.CURRENT, lambda at: registry.promote(at, bundle(at)), errors.InputError,
+        bundles.CURRENT, lambda at: bundles.promote(at, bundle(at)), errors.InputError,
     ),
-    "the verdicts": (registry.RELEASES, lambda at: registry.roll_back(at), errors.InputError),
+    "the verdicts": (bundles.RELEASES, lambda at: bundles.roll_back(at), errors.InputError),
     "an archive": ("imdb.npz", lambda at: imdb.load(at / "imdb.npz"), errors.InputError),
     "a word index": ("index.json", lambda at: imdb.read_word_index(at / "index.json"), errors.InputError),
     "the manifest of shards": (
@@ -129,7 +132,7 @@ READERS: dict[str, tuple[str, Callable[[Path], object], type[errors.PipelineErro
     ),
     "a corpus of one's own": (
         "imdb.npz",
-        lambda at: download._source("imdb.npz", str(at / "imdb.npz"), None, "--archive"),
+        lambda at: sources._source("imdb.npz", str(at / "imdb.npz"), None, "--archive"),
         errors.InputError,
     ),
 }  # fmt: skip

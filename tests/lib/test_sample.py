@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.sample import generate
+from tests.tools.sample import generate
 
 NAMES = ["corpus.npz", "word_index.json", "reviews-test.csv.gz", "reviews-columns.csv", "reviews-damaged.csv"]
 
@@ -181,6 +181,6 @@ def test_the_readme_of_the_sample_names_its_files_and_bad_lines() -> None:
     readme = bundled("README.md").decode()
     assert "synthetic" in readme
     assert "accuracy reached\non it means nothing" in readme
-    assert "python -m tests.sample.generate" in readme
+    assert "python -m tests.tools.sample.generate" in readme
     assert all(f"`{name}`" in readme for name in NAMES)
     assert all(f"| {number} | {what} |" in readme for number, (what, _) in generate.DAMAGE.items())

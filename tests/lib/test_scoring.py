@@ -15,10 +15,12 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.lib import compression, errors, files, scoring, tables
+from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
-from tasks.lib.text import Encoder
-from tests.lib.test_crashes import MODEL_ID, contents, dump, model
+from tasks.lib.dumps import packing
+from tasks.lib.network.encoder import Encoder
+from tasks.lib.scores import tables
+from tests.kills.test_crashes import MODEL_ID, contents, dump, model
 
 Change = Callable[[Path], None]
 
@@ -114,8 +116,8 @@ def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
         return right(descriptor, *size)
 
     right = getattr(os, call)
-    monkeypatch.setattr(compression, "PIECE", 1 << 12)
-    monkeypatch.setattr(compression, "PACKED_PIECE", 1 << 12)
+    monkeypatch.setattr(packing, "PIECE", 1 << 12)
+    monkeypatch.setattr(packing, "PACKED_PIECE", 1 << 12)
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(errors.InputError, match=r"^d\.csv: could not be read: Input/output error\.") as caught:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.lib import registry
 from tasks.lib.layout import Layout
-from tests import misbehaving
-from tests.slow.commands import SCORE, TRAIN, Command, run
+from tasks.lib.models import bundles
+from tests.support import misbehaving
+from tests.support.commands import SCORE, TRAIN, Command, run
 
 LONG_ROWS = 150_000
 
@@ -95,17 +95,17 @@ def check_end(data: Layout, undisturbed: Layout, tmp_path: Path) -> None:
     """The same command once more ends with what the undisturbed training gave."""
     status, output = run([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
     assert status == 0, output
-    assert registry.current_id(data.models) == registry.current_id(undisturbed.models)
-    model_id = registry.current_id(data.models)
+    assert bundles.current_id(data.models) == bundles.current_id(undisturbed.models)
+    model_id = bundles.current_id(data.models)
     for name in ("word_index.json", "loss.png", "evaluation.png"):
         assert (data.models / model_id / name).read_bytes() == (undisturbed.models / model_id / name).read_bytes()
     timeless = [
-        {name: value for name, value in registry.read_metrics(of.models, model_id).items() if name != "seconds"}
+        {name: value for name, value in bundles.read_metrics(of.models, model_id).items() if name != "seconds"}
         for of in (data, undisturbed)
     ]
     assert timeless[0] == timeless[1]
     assert hidden(data) == []
-    assert len((data.models / registry.RELEASES).read_text().splitlines()) == 1
+    assert len((data.models / bundles.RELEASES).read_text().splitlines()) == 1
 
 
 def long_dump(data: Layout) -> Path:
@@ -179,7 +179,7 @@ def test_trainings_at_once_that_train_twice(undisturbed: Layout, tmp_path: Path)
         outputs.append(command.output)
     assert sorted("waiting for it" in output for output in outputs) == [False, True]
     assert sum(output.count("epoch 12 of 12") for output in outputs) == 1
-    assert registry.model_ids(data.models) == registry.model_ids(undisturbed.models)
+    assert bundles.model_ids(data.models) == bundles.model_ids(undisturbed.models)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib.layout import Layout
-from tests.slow.commands import ROOT, SCORE, TRAIN, Command, run
+from tests.support.commands import ROOT, SCORE, TRAIN, Command, run
 
 DASK = [*SCORE, "--runner", "dask", "--dask-split", "4"]
 ROWS = {"one.csv": 40_000, "three.csv": 40_000, "two.csv": 40_000, "large.csv": 150_000}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lib import test_crashes, test_disks
-from tests.lib.test_crashes import (  # noqa: F401  the tests themselves
+from tests.kills import test_crashes, test_disks
+from tests.kills.test_crashes import (  # noqa: F401  the tests themselves
     test_a_kill_in_changing_the_model_that_changes_it_twice,
     test_a_kill_in_releasing_that_forgets_or_repeats_a_verdict,
     test_a_kill_in_requeueing_that_leaves_rows_twice,
@@ -15,11 +15,7 @@ from tests.lib.test_crashes import (  # noqa: F401  the tests themselves
     test_a_kill_that_leaves_a_folder_half_written,
     test_kills_at_random_moments_of_scoring,
 )
-from tests.lib.test_disks import (  # noqa: F401
-    score_dump,
-    test_a_disk_error_in_a_folder,
-    test_a_disk_error_in_scoring,
-)
+from tests.kills.test_disks import score_dump, test_a_disk_error_in_a_folder, test_a_disk_error_in_scoring  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

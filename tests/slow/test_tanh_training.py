@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lib.test_fast_training import KINDS, assert_same_training, small_chunks  # noqa: F401  a fixture
+from tests.lib.network.test_unrolled import KINDS, assert_same_training, small_chunks  # noqa: F401  a fixture
 
 
 @pytest.mark.parametrize(("layers", "bidirectional"), [kind for kind in KINDS if kind != (1, False)])

@@ -1,0 +1,1 @@
+"""The labelled reviews: fetched, checked, written as shards, read as batches."""

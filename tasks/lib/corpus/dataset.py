@@ -1,0 +1,72 @@
+"""The `tf.data` pipeline: shards in, shuffled batches out, with a bounded part of the corpus in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tasks.lib.corpus import shards
+from tasks.lib.corpus.imdb import Ids
+from tasks.lib.corpus.shards import Labels
+
+# Rows held for shuffling: the whole training split of IMDB, so that its order is as random as Keras's own.
+# At 200 ids a review this is 20 MB, however large the corpus.
+SHUFFLE_ROWS = 25_000
+PREFETCHED = 8  # batches that wait for the network
+
+
+def batches(
+    folder: Path,
+    split: str,
+    batch_size: int,
+    *,
+    shuffle_seed: int | None = None,
+    first_epoch: int = 0,
+) -> tf.data.Dataset:
+    """Batches of a split: token ids (batch, maxlen) int32 and labels (batch,) uint8; the last may be smaller.
+
+    With `shuffle_seed`, each pass over the dataset is one epoch with an order of its own, which depends on the
+    seed and the number of the epoch alone; the first pass is `first_epoch`, so a resumed training goes on with
+    the order that it would have had.
+    """
+    paths = shards.paths(folder, split)
+    manifest = shards.read_manifest(folder)
+    epochs = count(first_epoch)
+
+    def blocks() -> Iterator[tuple[Ids, Labels]]:
+        groups = shards.row_groups(paths)
+        if shuffle_seed is None:
+            return shards.read_row_groups(groups)
+        return _shuffled(groups, np.random.default_rng([shuffle_seed, next(epochs)]))
+
+    signature = (
+        tf.TensorSpec((None, manifest["config"]["maxlen"]), tf.int32),
+        tf.TensorSpec((None,), tf.uint8),
+    )
+    steps = -(-manifest["rows"][split] // batch_size)
+    stream = tf.data.Dataset.from_generator(blocks, output_signature=signature).rebatch(batch_size)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune, and its threads disturb those that train
+    return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCHED).with_options(options)
+
+
+def _shuffled(groups: list[tuple[Path, int]], random: np.random.Generator) -> Iterator[tuple[Ids, Labels]]:
+    """Row groups in random order, gathered up to `SHUFFLE_ROWS` rows, and the rows of each such block mixed."""
+    random.shuffle(groups)
+    held: list[tuple[Ids, Labels]] = []
+    for block in shards.read_row_groups(groups):
+        held.append(block)
+        if sum(len(labels) for _, labels in held) >= SHUFFLE_ROWS:
+            yield _mixed(held, random)
+            held = []
+    if held:
+        yield _mixed(held, random)
+
+
+def _mixed(held: list[tuple[Ids, Labels]], random: np.random.Generator) -> tuple[Ids, Labels]:
+    order = random.permutation(sum(len(labels) for _, labels in held))
+    return np.concatenate([ids for ids, _ in held])[order], np.concatenate([labels for _, labels in held])[order]

@@ -1,0 +1,178 @@
+"""Fetching one file of a corpus: from an address, or from a path of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+from pydantic import BaseModel, ConfigDict
+
+from tasks.lib import errors, files
+from tasks.lib.config import CorpusConfig
+from tasks.lib.corpus import imdb
+
+ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
+CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: imdb.read_word_index}
+# A download that brings less than this in this time has stalled. Timeouts of a connection do not find that: a server
+# that sends one byte a second keeps within them for ever, and looking up a name knows none.
+STALL_BYTES, STALL_SECONDS = 10_000, 20
+
+
+class Source(BaseModel):
+    """One file of a corpus: where it is, under which name it is kept, its sha256 if that is known before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    location: str
+    sha256: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What the file is: its sha256, or the address that stands for it."""
+        return self.sha256 or self.location
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the location is an address, not a path."""
+        return urlsplit(self.location).scheme in ("http", "https")
+
+
+def sources(config: CorpusConfig, sample: Path) -> tuple[Source, Source]:
+    """The archive and the word index that the configuration names.
+
+    A local file is read here for its sha256, so that an edited file is a new source, whatever its name.
+    Raises `InputError` if a local file is missing or has another sha256 than was asked for.
+    """
+    if config.corpus == "sample":
+        archive, word_index = str(sample / "corpus.npz"), str(sample / "word_index.json")
+    else:
+        archive, word_index = imdb.ARCHIVE_URL, imdb.WORD_INDEX_URL
+    return (
+        _source(ARCHIVE, config.archive or archive, config.archive_sha256, "--archive"),
+        _source(WORD_INDEX, config.word_index or word_index, None, "--word-index"),
+    )
+
+
+def _source(name: str, location: str, expected: str | None, option: str) -> Source:
+    official = {imdb.ARCHIVE_URL: imdb.ARCHIVE_SHA256, imdb.WORD_INDEX_URL: imdb.WORD_INDEX_SHA256}
+    source = Source(name=name, location=location, sha256=expected or official.get(location))
+    if source.is_url:
+        return source
+    path = Path(location).expanduser()
+    if not path.is_file():
+        raise errors.InputError(f"{path}: no such file. Name the file with {option}, as a path or an https address.")
+    with files.input_errors(path):
+        found = files.sha256(path)
+    if expected and found != expected:
+        raise errors.InputError(
+            f"{path}: expected sha256 {expected}, found {found}. Get the file again, or leave out --archive-sha256."
+        )
+    return source.model_copy(update={"location": str(path.resolve()), "sha256": found})
+
+
+def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
+    """The path of the file in `folder`, named `<first 16 of its sha256>-<name>`; fetched if it is not there.
+
+    Raises `DownloadError` if it cannot be fetched or is not what was expected; then nothing stands under the
+    final name.
+    """
+    if source.sha256:
+        final = folder / f"{source.sha256[:16]}-{source.name}"
+        with files.input_errors(final):
+            if final.is_file() and files.sha256(final) == source.sha256:
+                return final
+    files.make_folder(folder)
+    with (
+        files.output_errors(folder),
+        tempfile.TemporaryDirectory(prefix=".", suffix=files.PARTIAL, dir=folder) as box,
+    ):
+        fetched = Path(box) / source.name
+        if source.is_url:
+            _download(source, Path(box), progress=progress)
+        else:
+            shutil.copyfile(source.location, fetched)
+            if files.sha256(fetched) != source.sha256:
+                raise errors.InputError(f"{source.location}: changed while it was read. Run again when it is complete.")
+        _check(source, fetched)
+        final = folder / f"{files.sha256(fetched)[:16]}-{source.name}"
+        with files.new_file(final) as temporary:
+            fetched.replace(temporary)
+    return final
+
+
+def _check(source: Source, fetched: Path) -> None:
+    """Where nobody knows the sha256 beforehand, a page that says "log in first" would pass for a corpus."""
+    try:
+        CHECKS[source.name](fetched)
+    except errors.InputError as error:
+        if source.is_url:
+            raise _failed(source, f"what came is not a whole {source.name}") from error
+        raise errors.InputError(f"{source.location}: not a whole file in the form of {source.name}. {error}") from error
+
+
+def _download(source: Source, folder: Path, *, progress: bool) -> None:
+    pooch.get_logger().setLevel("ERROR")
+    raised: list[Exception] = []
+
+    def retrieve() -> None:
+        try:
+            pooch.retrieve(
+                source.location,
+                known_hash=f"sha256:{source.sha256}" if source.sha256 else None,
+                fname=source.name,
+                path=folder,
+                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=STALL_SECONDS),
+            )
+        except Exception as error:  # noqa: BLE001  raised again below, in the thread that waits
+            raised.append(error)
+
+    thread = threading.Thread(target=retrieve, daemon=True)  # one that is stuck must not keep the process from ending
+    thread.start()
+    came, since = 0, time.monotonic()
+    while thread.is_alive():
+        thread.join(0.1)
+        size = _size(folder)
+        if size >= came + STALL_BYTES:
+            came, since = size, time.monotonic()
+        elif time.monotonic() - since > STALL_SECONDS:
+            raise _failed(source, f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s", passing=False)
+    for error in raised:
+        raise _explained(source, error) from error
+
+
+def _size(folder: Path) -> int:
+    with suppress(FileNotFoundError):  # a file that is renamed just now
+        return sum(path.stat().st_size for path in folder.iterdir())
+    return 0
+
+
+def _explained(source: Source, error: Exception) -> Exception:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        status = error.response.status_code
+        return _failed(source, f"the server answered {status}", passing=status >= 500 or status in (408, 429))
+    if isinstance(error, requests.Timeout):
+        return _failed(source, f"no answer within {STALL_SECONDS} s", passing=False)
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return _failed(source, "the connection broke off")
+    if isinstance(error, requests.RequestException):
+        return _failed(source, f"no answer ({type(error).__name__})")
+    if isinstance(error, ValueError):  # what pooch raises for a wrong checksum
+        return _failed(source, f"what came does not have the sha256 {source.sha256}")
+    return error
+
+
+def _failed(source: Source, problem: str, *, passing: bool = True) -> errors.DownloadError:
+    error = errors.DownloadError(
+        f"{source.location}: {problem}. Without a network, name local files with --archive and --word-index, or "
+        "train on the bundled reviews with --corpus sample."
+    )
+    error.passing = passing
+    return error

@@ -1,0 +1,1 @@
+"""Model bundles, and which of them is in use."""

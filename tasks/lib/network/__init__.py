@@ -1,0 +1,1 @@
+"""The recurrent network: built, trained, measured, and its forward pass in NumPy."""

@@ -1,0 +1,189 @@
+"""Raw reviews into rows of word ids, by the rule behind the ids of the IMDB data set.
+
+The rule: lower-case ASCII letters only; punctuation, tab and newline become spaces; split on spaces; words
+that are not in the word index are dropped without a gap; the id is the rank plus 3, or 2 (out of vocabulary)
+from `num_words` on; id 1 stands in front; the last `maxlen` ids are kept, padded with 0 on the left.
+
+Every word has to be looked up, since the known ones are counted. `map(dict.get, text.split())` does 15,000
+reviews a second (one core, IMDB test reviews), pyarrow's split_pattern and index_in 33,000, this here 70,000.
+
+- Lower-casing and blanking are one `bytes.translate` for a whole chunk of joined reviews (0.8 GB/s).
+- No Python object is made for a word. A word of up to 8 bytes is read as one 64-bit number, one of up to 16
+  as two, from a view of the text in which a number begins at each byte. So words are compared exactly, and
+  all of them at once. The few longer ones (1 in 1,000) are looked up in a dictionary.
+- The table of numbers is hashed with open addressing, common words first, so that nearly all are found at
+  the first look; what remains is a short array, looked at again.
+- A chunk is about half a megabyte of text: its arrays then stay in the processor's cache (1.5 times as quick
+  as all 25,000 reviews at once). NumPy lets go of the interpreter lock, so threads can share one `Encoder`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.lib.corpus.imdb import INDEX_FROM, PADDING_ID, START_ID, UNKNOWN_ID, Ids
+
+Positions = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
+
+SEPARATORS = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the apostrophe stays; the space is what they become
+NUL, NEVER = (
+    b"\0",
+    b"\xff",
+)  # words are filled up with NUL: one in the text becomes a byte that UTF-8 never has
+TRANSLATION = bytes.maketrans(
+    SEPARATORS + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + NUL,
+    b" " * len(SEPARATORS) + b"abcdefghijklmnopqrstuvwxyz" + NEVER,
+)
+SPACE = 32
+CHUNK_CHARACTERS = 1 << 19
+WIDTH = 8  # bytes of a number
+MARGIN = b" " * 2 * WIDTH  # the numbers of the last words are read past their ends
+MASKS: Numbers = np.array([(1 << 8 * size) - 1 for size in range(WIDTH + 1)], np.uint64)
+MIXERS: Numbers = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)  # odd, bits well spread
+
+
+class Encoded(NamedTuple):
+    ids: Ids
+    """[review, maxlen]"""
+    known_tokens: Ids
+    """[review]: how many of its words are in the word index, with those that did not fit into `ids`."""
+
+
+class Encoder:
+    """Encodes reviews with one word index; safe to share between threads."""
+
+    def __init__(self, word_index: Mapping[str, int], num_words: int, maxlen: int) -> None:
+        self.maxlen = maxlen
+        ids = {
+            word.encode().replace(NUL, NEVER): _id(rank, num_words)
+            for word, rank in sorted(word_index.items(), key=lambda item: item[1])
+        }
+        self._short = _Table([word for word in ids if len(word) <= WIDTH], ids, parts=1)
+        self._middle = _Table([word for word in ids if WIDTH < len(word) <= 2 * WIDTH], ids, parts=2)
+        self._long = {word: number for word, number in ids.items() if len(word) > 2 * WIDTH}
+
+    def encode(self, reviews: Sequence[str]) -> Encoded:
+        """The ids and the number of known words of each review, in their order."""
+        ids = np.empty((len(reviews), self.maxlen), np.int32)
+        known_tokens = np.empty(len(reviews), np.int32)
+        for chunk in _chunks(reviews):
+            self._encode_chunk(reviews[chunk], ids[chunk], known_tokens[chunk])
+        return Encoded(ids, known_tokens)
+
+    def _encode_chunk(self, reviews: Sequence[str], ids: Ids, known_tokens: Ids) -> None:
+        raw = [review.encode(errors="surrogatepass") for review in reviews]
+        text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
+        found = self._look_up(text, ends)
+        known = np.flatnonzero(found)
+        review_ends = np.cumsum([len(review) + 1 for review in raw])
+        counts = np.diff(np.searchsorted(ends[known], review_ends), prepend=0)
+        known_tokens[:] = counts
+        self._lay_out(found[known], counts, ids)
+
+    def _look_up(self, text: bytes, ends: Positions) -> Ids:
+        """The id of the word before each of `ends`; 0 where it is empty or not in the index."""
+        starts = np.empty_like(ends)
+        starts[0] = 0
+        np.add(ends[:-1], 1, out=starts[1:])
+        sizes = ends - starts
+        numbers: Numbers = np.ndarray((len(text) - WIDTH + 1,), "<u8", text, strides=(1,))
+        first = numbers[starts] & MASKS[np.minimum(sizes, WIDTH)]
+        found = self._short.look_up(first)
+        long = np.flatnonzero(sizes > WIDTH)
+        sizes, starts = sizes[long], starts[long]
+        second = numbers[starts + WIDTH] & MASKS[np.minimum(sizes - WIDTH, WIDTH)]
+        found[long] = self._middle.look_up(first[long], second)
+        for position in np.flatnonzero(sizes > 2 * WIDTH).tolist():
+            start = int(starts[position])
+            found[long[position]] = self._long.get(text[start : start + int(sizes[position])], 0)
+        return found
+
+    def _lay_out(self, known: Ids, counts: Positions, ids: Ids) -> None:
+        """Write each review's last ids to the right end of its row, behind the start id if that fits."""
+        kept = np.minimum(counts, self.maxlen)
+        columns = np.arange(self.maxlen)
+        first_column = self.maxlen - kept
+        ids.fill(PADDING_ID)
+        shorter = np.flatnonzero(first_column)
+        ids[shorter, first_column[shorter] - 1] = START_ID
+        ends = np.cumsum(counts)
+        taken = np.repeat(ends - kept - np.cumsum(kept) + kept, kept) + np.arange(kept.sum())
+        ids[columns >= first_column[:, np.newaxis]] = known[taken]
+
+
+class _Table:
+    """Ids of words of 1 to 8 (`parts=1`) or 9 to 16 bytes (`parts=2`), by the numbers their bytes make."""
+
+    def __init__(self, words: Sequence[bytes], ids: Mapping[bytes, int], parts: int) -> None:
+        bits = max(4, (4 * len(words)).bit_length())  # a quarter to an eighth of the places is taken
+        self._shift = np.uint64(64 - bits)
+        self._last = (1 << bits) - 1
+        self._ids = np.zeros(self._last + 1, np.int32)
+        padded = b"".join(word.ljust(parts * WIDTH, NUL) for word in words)
+        keys = np.frombuffer(padded, "<u8").reshape(-1, parts).T
+        self._keys = np.zeros((parts, self._last + 1), np.uint64)
+        self._fill(keys, np.array([ids[word] for word in words], np.int32))
+
+    def _fill(self, keys: Numbers, ids: Ids) -> None:
+        """Put each word into its place or the next free one, the more common word first."""
+        places = self._places(keys)
+        while len(ids):
+            free = np.flatnonzero(self._ids[places] == 0)
+            winners = free[np.unique(places[free], return_index=True)[1]]
+            self._keys[:, places[winners]] = keys[:, winners]
+            self._ids[places[winners]] = ids[winners]
+            left = np.ones(len(ids), bool)
+            left[winners] = False
+            keys, ids, places = keys[:, left], ids[left], (places[left] + 1) & self._last
+
+    def _places(self, keys: Sequence[Numbers] | Numbers) -> Positions:
+        mixed: Numbers = keys[0] * MIXERS[0]
+        if len(keys) == 2:
+            mixed ^= keys[1] * MIXERS[1]
+        mixed >>= self._shift
+        places: Positions = mixed.view(np.int64)
+        return places
+
+    def look_up(self, *keys: Numbers) -> Ids:
+        """The id of each word, 0 for those that are not here."""
+        places = self._places(keys)
+        found, elsewhere = self._compare(places, keys)
+        positions = elsewhere
+        while len(positions):
+            keys = tuple(key[elsewhere] for key in keys)
+            places = (places[elsewhere] + 1) & self._last
+            found[positions], elsewhere = self._compare(places, keys)
+            positions = positions[elsewhere]
+        return found
+
+    def _compare(self, places: Positions, keys: Sequence[Numbers]) -> tuple[Ids, Positions]:
+        """The ids of the words that are in their places, and which words found another one there."""
+        found = self._ids[places]
+        differs = self._keys[0][places] != keys[0]
+        for stored, key in zip(self._keys[1:], keys[1:], strict=True):
+            differs |= stored[places] != key
+        absent = np.flatnonzero(differs)
+        elsewhere = absent[found[absent] != 0]
+        found[absent] = 0
+        return found, elsewhere
+
+
+def _id(rank: int, num_words: int) -> int:
+    number = rank + INDEX_FROM
+    return number if number < num_words else UNKNOWN_ID
+
+
+def _chunks(reviews: Sequence[str]) -> Iterator[slice]:
+    """Slices of neighbouring reviews with about `CHUNK_CHARACTERS` together."""
+    start = size = 0
+    for position, review in enumerate(reviews):
+        size += len(review) + 1
+        if size >= CHUNK_CHARACTERS:
+            yield slice(start, position + 1)
+            start, size = position + 1, 0
+    if size:
+        yield slice(start, len(reviews))

@@ -1,0 +1,1 @@
+"""What scoring makes: score tables and quarantine tables."""

@@ -1,0 +1,126 @@
+"""Quarantined records back as a dump: to be repaired in any editor, and scored like any other dump."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.lib import errors, files
+from tasks.lib.dumps import header
+from tasks.lib.scores import tables
+
+# What pyarrow and JSON raise on a table that is not what it should be.
+DAMAGED = (OSError, LookupError, TypeError, ValueError, pa.ArrowException)
+UTF_8 = "utf-8"
+
+
+class Exported(NamedTuple):
+    """The dumps of what lies in quarantine, and the tables of which none can be made, each with the reason."""
+
+    dumps: list[Path]
+    failed: dict[str, str]
+
+
+def exported(folder: Path, encoding: str = UTF_8) -> Exported:
+    """The dumps of all quarantine tables in `folder`; each is made if it does not stand there yet.
+
+    The dump of `<name>.parquet` is `<name>-requeued.csv` beside it, readable by its owner only, its header in the
+    `encoding` in which it will be read. One that stands already is kept as it is, since somebody may have repaired
+    it. Runs have to take turns with this. Raises `InputError` for an encoding that dumps cannot have, and
+    `OutputError` if a dump cannot be written.
+    """
+    encoding = header.check_options(encoding, None)
+    dumps, failed = [], {}
+    for table in sorted(folder.glob("[!.]*.parquet")):
+        if tables.REQUEUED.search(_name(table)):
+            continue
+        try:
+            dumps.append(_export(table, encoding))
+        except errors.InputError as error:  # the others can be repaired all the same
+            failed[table.name] = str(error)
+    return Exported(dumps, failed)
+
+
+def reasons(table: Path) -> dict[str, int]:
+    """How many records were quarantined for each reason; empty if the table is missing or damaged."""
+    try:
+        stored = pq.read_table(table, columns=["reason"], page_checksum_verification=True)
+    except DAMAGED:
+        return {}
+    return dict(Counter(stored["reason"].to_pylist()))
+
+
+def _name(table: Path) -> str:
+    """The stem of a table without the digits of its dump's sha256."""
+    return table.stem.rpartition("-")[0]
+
+
+def _export(table: Path, encoding: str) -> Path:
+    dump = table.with_name(f"{table.stem}-requeued.csv")
+    if not dump.exists() or _is_untouched(dump, table, encoding):
+        files.write(dump, _content(table, encoding), mode=0o600)
+    return dump
+
+
+def _is_untouched(dump: Path, table: Path, encoding: str) -> bool:
+    """Whether the dump is as it was made for UTF-8, and now to be read in another encoding."""
+    if encoding == UTF_8:
+        return False
+    try:
+        with files.input_errors(dump):
+            return dump.read_bytes() == _content(table, UTF_8)
+    except errors.InputError:  # it cannot be made again: what stands is all there is
+        return False
+
+
+def _content(table: Path, encoding: str) -> bytes:
+    try:
+        names, delimiter, rows = _stored(table)
+    except DAMAGED as error:
+        raise errors.InputError(
+            f"{table}: not readable as a quarantine table. Score its dump again with --rescore."
+        ) from error
+    capped = sum(len(row["raw"]) < row["raw_bytes"] for row in rows)
+    if capped:
+        raise errors.InputError(
+            f"{table}: {capped} of its records are larger than what a quarantine keeps of them. Repair them in the "
+            "dump itself."
+        )
+    line = io.StringIO(newline="")
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(names)
+    try:
+        first = line.getvalue().encode(encoding)
+    except UnicodeEncodeError as error:
+        raise errors.InputError(
+            f"{table}: its column names cannot be written in {encoding}. Requeue it without --encoding, and repair the "
+            "dump that this makes."
+        ) from error
+    return first + b"".join(row["raw"].rstrip(b"\r\n") + b"\n" for row in rows)
+
+
+def _stored(table: Path) -> tuple[list[str], str, list[dict[str, Any]]]:
+    """The header, the delimiter and the records of a quarantine table."""
+    footer = tables.read_footer(table)
+    if footer is None:
+        raise ValueError("no footer")
+    rows = pq.read_table(table, columns=["raw", "raw_bytes"], page_checksum_verification=True).to_pylist()
+    return json.loads(footer["header"]), footer["delimiter"], rows
+
+
+def superseded(table: Path, quarantine: Path) -> list[Path]:
+    """The tables of earlier tries at the same repaired dump, score tables first; they hold the rows of `table` too.
+
+    None for any other dump. The first digits of the sha256 are all that tells the tries apart.
+    """
+    name = _name(table)
+    if not tables.REQUEUED.search(name):
+        return []
+    tries = [path for newest in (table, quarantine) for path in newest.parent.glob(f"{name}-*.parquet")]
+    return sorted(path for path in tries if _name(path) == name and path.name != table.name)

@@ -1,0 +1,1 @@
+"""What surrounds a run: environment, command line, locks, server, progress and events."""

@@ -1,0 +1,79 @@
+"""What the command lines of all flows share: one-line errors, exit statuses, the data folder."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+from pydantic import ValidationError
+
+from tasks.lib import errors
+from tasks.lib.layout import CLONE
+from tasks.running import environment
+
+FAILED, USAGE = 1, 2
+STOP_SECONDS = 7
+
+DataDir = Annotated[
+    Path, Parameter(name="--data-dir", help="Folder for everything that is read and made; see the README.")
+]
+DEFAULT_DATA = CLONE / "data"
+
+
+def run(app: App) -> NoReturn:
+    """Runs the command line and ends the process with its exit status.
+
+    0 when all went well, 1 after an error with a known cause, 2 for a wrong option, 128 + the signal's number
+    after Ctrl-C or SIGTERM.
+    """
+    gc.freeze()
+    gc.enable()
+    environment.silence_tracebacks()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    app.suppress_keyboard_interrupt = False  # cyclopts would end without a word
+    try:
+        status = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except ValidationError as error:
+        _end(_one_line(error), USAGE)
+    except CycloptsError as error:
+        _end(str(error), USAGE)
+    except errors.PipelineError as error:
+        _end(str(error), FAILED)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends the run in good order if that takes no longer than a few seconds, and otherwise without: it can go on."""
+    print(
+        f"error: stopped by {signal.Signals(number).name}; the same command goes on from what is done", file=sys.stderr
+    )
+    watchdog = threading.Timer(STOP_SECONDS, os._exit, [128 + number])
+    watchdog.daemon = True
+    watchdog.start()
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+def _end(message: str, status: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = []
+    for problem in error.errors():
+        option = "--" + str(problem["loc"][0] if problem["loc"] else "?").replace("_", "-")
+        message = problem["msg"][0].lower() + problem["msg"][1:]
+        problems.append(f"{option}: {message}, found {problem['input']!r}")
+    return "; ".join(problems) + ". See --help."

@@ -1,0 +1,83 @@
+"""What the one who operates the pipeline is told: how to go on after a failure, and that a model was promoted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+from pathlib import Path
+from typing import Any
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.events import Event, RelatedResource, Resource
+from prefect.logging.loggers import flow_run_logger
+from prefect.runtime import flow_run as this_run
+from prefect.settings import PREFECT_API_URL
+
+from tasks.lib.models import bundles
+from tasks.running import environment
+
+log = logging.getLogger(environment.LOGGER)
+
+PROMOTED = "sentiment.model.promoted"
+
+
+def explain_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """One line: what failed, and how to go on. Prefect calls it when a run failed or crashed.
+
+    On the command line the error itself says so; there this keeps quiet.
+    """
+    if flow_run.deployment_id is None:
+        return
+    reason = (state.message or "its process ended without a word").splitlines()[0]
+    reason = reason.removeprefix("Flow run encountered an exception: ")
+    given = json.dumps(flow_run.parameters, default=str)
+    flow_run_logger(flow_run, flow).error(
+        "%s %s: %s What is done is kept; go on with: prefect deployment run --id %s%s",
+        flow_run.name,
+        state.name.lower() if state.name else "failed",
+        reason if reason.endswith((".", "!", "?")) else f"{reason}.",
+        flow_run.deployment_id,
+        f" --params {shlex.quote(given)}" if flow_run.parameters else "",
+    )
+
+
+def announce(models: Path, before: str | None) -> None:
+    """Emits `sentiment.model.promoted` if another model than `before` is current now: a trigger has it score the inbox.
+
+    It is sent at once, not in the background: so a server that cannot be reached is told of in one line.
+    """
+    current = bundles.read_current(models)
+    if current is None or current.model_id == before or not PREFECT_API_URL.value():
+        return
+    event = Event(
+        event=PROMOTED,
+        resource=Resource(
+            {
+                "prefect.resource.id": f"sentiment.model.{current.model_id}",
+                "prefect.resource.name": current.model_id,
+            }
+        ),
+        related=[_run(this_run.id)] if this_run.id else [],
+        payload={
+            "replaces": before,
+            "verdict": current.verdict,
+            "reason": current.reason,
+            "corpus": bundles.read_bundle(models, current.model_id)["corpus"],
+            "accuracy": bundles.read_metrics(models, current.model_id)["accuracy"],
+        },
+    )
+    try:
+        with get_client(sync_client=True) as client:
+            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the server, the model is released
+        log.warning(
+            "%s was not told of the promotion (%s): the next scheduled run scores with %s.",
+            PREFECT_API_URL.value(), type(error).__name__, current.model_id,
+        )  # fmt: skip
+
+
+def _run(number: str) -> RelatedResource:
+    return RelatedResource({"prefect.resource.id": f"prefect.flow-run.{number}", "prefect.resource.role": "flow-run"})

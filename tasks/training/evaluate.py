@@ -1,0 +1,60 @@
+"""Stage 4 of training: how good the network is on the test reviews."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+
+from tasks.lib import errors, files
+from tasks.lib.corpus import shards
+from tasks.lib.network.forward import Scorer
+from tasks.running import environment
+from tasks.training.artifacts import Evaluation, Fitted, Shards
+from tasks.training.caching import MadeFrom
+
+log = logging.getLogger(environment.LOGGER)
+
+THRESHOLD = 0.5
+BATCH_SIZE = 1024
+
+
+# A probability may differ by rounding alone between Keras (on a GPU in TF32) and the scorer.
+TOLERANCE = 0.01
+
+
+@task(
+    name="evaluate",
+    task_run_name="evaluate {fitted.model}",
+    cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn", "keras", "tensorflow")),
+)
+def evaluate_network(prepared: Shards, fitted: Fitted, device: str, data_dir: Path) -> Evaluation:
+    """Scores the test reviews with the very code that scores new ones, and measures the result.
+
+    Keras scores them too, on the device of the training: a model whose scores differ is not let through.
+    """
+    with environment.quiet_import():
+        from tasks.lib.corpus import dataset
+        from tasks.lib.network import model
+    from tasks.lib.network import metrics  # scikit-learn takes a second to load
+
+    scorer = Scorer(data_dir / fitted.model)
+    folder = data_dir / prepared.folder
+    blocks = [
+        (scorer(ids), labels) for ids, labels in shards.read_row_groups(shards.row_groups(shards.paths(folder, "test")))
+    ]
+    probabilities = np.concatenate([block for block, _ in blocks])
+    labels = np.concatenate([block for _, block in blocks])
+    model.choose_device(device)
+    expected = model.predict(model.load(data_dir / fitted.model), dataset.batches(folder, "test", BATCH_SIZE))
+    if (difference := float(np.abs(probabilities - expected).max())) > TOLERANCE:
+        raise errors.ModelError(
+            f"{fitted.model}: Keras and the scorer differ by {difference:.4f}, at most {TOLERANCE} was expected. "
+            "The model is not released; please report it with its configuration."
+        )
+    measured = metrics.evaluate(labels, probabilities, THRESHOLD) | {"keras_difference": difference}
+    log.info("test accuracy %.2f%%, loss %.4f", 100 * measured["accuracy"], measured["loss"])
+    curves = metrics.curves(labels, probabilities)
+    return Evaluation(identity=files.digest(measured, curves), metrics=measured, curves=curves)

@@ -1,0 +1,85 @@
+"""Stage 3 of training: the network, fitted to the shards."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from prefect import task
+
+from tasks.lib import files
+from tasks.lib.config import FitConfig, NetworkConfig
+from tasks.lib.layout import Layout
+from tasks.running import environment, progress
+from tasks.training import caching
+from tasks.training.artifacts import Fitted, Shards
+from tasks.training.caching import MadeFrom
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(
+    name="fit",
+    task_run_name="fit {network.cell}, seed {config.seed}",
+    cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")),
+)
+def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, data_dir: Path) -> Fitted:
+    """Trains the network and saves it; a training that was killed goes on after its last whole epoch."""
+    with environment.quiet_import():  # here, so that a run that comes from the cache loads no TensorFlow
+        from tasks.lib.corpus import dataset
+        from tasks.lib.network import model
+
+    data = Layout(data_dir)
+    key = caching.key(fit_network, {"prepared": prepared, "network": network, "config": config})
+    checkpoint = model.Checkpoint(data.work / f"{key}.checkpoint.npz")
+    if checkpoint.is_damaged():
+        log.warning("%s: damaged, the training starts anew", checkpoint.path)
+    device = model.choose_device(config.device)
+    model.set_seed(config.seed)
+    built = model.build(network, prepared.num_words, prepared.maxlen)
+    log.info("%s on %s, %s parameters", network.cell, device, f"{built.count_params():,}")
+    shown = progress.Progress("train-progress", f"{network.cell} on {device}")
+    run = model.fit(
+        built,
+        lambda first_epoch: (
+            dataset.batches(
+                data_dir / prepared.folder,
+                "train",
+                config.batch_size,
+                shuffle_seed=config.seed,
+                first_epoch=first_epoch,
+            ),
+            dataset.batches(data_dir / prepared.folder, "validation", config.batch_size),
+        ),
+        config,
+        checkpoint,
+        on_epoch=lambda epoch, logs: _tell_epoch(epoch, config.epochs, logs, shown),
+        bar=sys.stdout.isatty(),
+    )
+    shown.show(100, f"the best epoch was number {run.best_epoch + 1}")
+    folder = data.work / key
+    with files.new_folder(folder) as temporary:
+        built.save(temporary / "model.keras")
+    files.remove(checkpoint.path)
+    saved = folder / "model.keras"
+    return Fitted(
+        identity=files.arrays_digest(built.get_weights()),
+        made_files={data.relative(saved): files.sha256(saved)},
+        model=data.relative(saved),
+        history=run.history,
+        best_epoch=run.best_epoch + 1,
+        stopped_early=run.stopped,
+        seconds=sum(run.history["seconds"]),
+        device=device,
+        cudnn=model.uses_cudnn(network, device),
+        parameters=built.count_params(),
+    )
+
+
+def _tell_epoch(epoch: int, epochs: int, logs: dict[str, float], shown: progress.Progress) -> None:
+    shown.show(100 * epoch / epochs, f"epoch {epoch} of {epochs}, validation loss {logs['val_loss']:.4f}")
+    log.info(
+        "epoch %d of %d  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",
+        epoch, epochs, *(logs[name] for name in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds")),
+    )  # fmt: skip

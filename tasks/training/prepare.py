@@ -1,0 +1,38 @@
+"""Stage 2 of training: reviews as padded token ids, in Parquet shards."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from prefect import task
+
+from tasks.lib import files
+from tasks.lib.config import ShardConfig
+from tasks.lib.corpus import imdb, shards
+from tasks.lib.layout import Layout
+from tasks.running import environment
+from tasks.training.artifacts import Corpus, Shards
+from tasks.training.caching import MadeFrom
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(name="prepare", task_run_name="prepare {corpus.corpus}", cache_policy=MadeFrom(libraries=("numpy", "pyarrow")))
+def write_shards(corpus: Corpus, config: ShardConfig, data_dir: Path) -> Shards:
+    """Encodes, pads and splits the corpus as Keras does, and writes the shards of each split."""
+    data = Layout(data_dir)
+    splits = shards.splits(*imdb.load(data_dir / corpus.archive), config.validation_split)
+    folder = data.shards / files.digest(corpus.identity, config.model_dump())[:16]
+    with files.new_folder(folder) as temporary:
+        written = shards.write(temporary, splits, config)
+    rows = {name: len(split) for name, split in splits.items()}
+    log.info("%s: %s", folder, ", ".join(f"{count:,} {name}" for name, count in rows.items()))
+    return Shards(
+        identity=written[shards.MANIFEST],
+        made_files={data.relative(folder / name): sha256 for name, sha256 in written.items()},
+        folder=data.relative(folder),
+        rows=rows,
+        num_words=config.num_words,
+        maxlen=config.maxlen,
+    )

@@ -1,0 +1,114 @@
+"""Stage 6 of training: the model bundle, and the verdict whether it becomes the current model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from importlib.metadata import version
+from pathlib import Path
+
+from prefect import task
+
+from tasks.lib import files
+from tasks.lib.config import FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
+from tasks.lib.layout import Layout
+from tasks.lib.models import bundles
+from tasks.running import environment, locks
+from tasks.training.artifacts import Baseline, Bundle, Corpus, Evaluation, Fitted, Plots, Shards
+from tasks.training.caching import MadeFrom
+
+log = logging.getLogger(environment.LOGGER)
+
+LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn", "matplotlib", "prefect")
+
+
+@task(
+    name="bundle",
+    task_run_name="bundle {network.cell}, seed {fit_config.seed}",
+    cache_policy=MadeFrom(libraries=LIBRARIES),  # its manifest names their versions
+)
+def write_bundle(
+    corpus: Corpus,
+    prepared: Shards,
+    fitted: Fitted,
+    baseline: Baseline,
+    evaluation: Evaluation,
+    plots: Plots,
+    shard_config: ShardConfig,
+    network: NetworkConfig,
+    fit_config: FitConfig,
+    data_dir: Path,
+) -> Bundle:
+    """Publishes `data/models/<model_id>`: everything that scoring needs and all that is known of the model."""
+    data = Layout(data_dir)
+    made_of = {
+        "weights": fitted.identity,
+        "corpus": corpus.identity,
+        "word_index": corpus.made_files[corpus.word_index],
+        "shards": prepared.identity,
+        "shard_config": shard_config.model_dump(mode="json"),
+        "network": network.model_dump(mode="json"),
+        "fit": fit_config.model_dump(mode="json"),
+        "threshold": evaluation.metrics["threshold"],
+    }
+    model_id = bundles.model_id(network.cell, made_of)
+    facts = {
+        "model_id": model_id,
+        "corpus": corpus.corpus,
+        "cell": network.cell,
+        "seed": fit_config.seed,
+        "threshold": evaluation.metrics["threshold"],
+        "device": fitted.device,
+        "cudnn": fitted.cudnn,
+        "parameters": fitted.parameters,
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "made_of": made_of,
+        "used": sorted(name for record in (corpus, prepared, fitted, plots) for name in record.made_files),
+    }
+    measured = evaluation.metrics | {
+        "baseline_accuracy": baseline.accuracy,
+        "epochs": len(fitted.history["loss"]),
+        "best_epoch": fitted.best_epoch,
+        "stopped_early": fitted.stopped_early,
+        "seconds": round(fitted.seconds, 3),
+        "device": fitted.device,
+    }
+    contents = {
+        bundles.MODEL: (data_dir / fitted.model).read_bytes(),
+        bundles.WORD_INDEX: (data_dir / corpus.word_index).read_bytes(),
+        bundles.METRICS: files.json_bytes(measured),
+        "history.csv": _history_csv(fitted.history),
+        "loss.png": (data_dir / plots.loss).read_bytes(),
+        "evaluation.png": (data_dir / plots.evaluation).read_bytes(),
+    }
+    folder = data.models / model_id
+    bundles.write_bundle(folder, contents, facts)
+    return Bundle(
+        identity=model_id,
+        made_files={
+            data.relative(folder / name): files.sha256(folder / name) for name in [*contents, bundles.MANIFEST]
+        },
+        model_id=model_id,
+        folder=data.relative(folder),
+        corpus=corpus.corpus,
+        accuracy=evaluation.metrics["accuracy"],
+    )
+
+
+def _history_csv(history: dict[str, list[float]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["epoch", *history])
+    writer.writerows([epoch, *values] for epoch, values in enumerate(zip(*history.values(), strict=True), start=1))
+    return text.getvalue().encode()
+
+
+@task(name="release", task_run_name="release {bundle.model_id}", persist_result=False)
+def release_model(bundle: Bundle, config: ReleaseConfig, data_dir: Path) -> dict[str, str]:
+    """Makes the model current, or holds it: {"verdict": ..., "reason": ...}. Never cached: it depends on today."""
+    data = Layout(data_dir)
+    with locks.waiting(data.locks / locks.RELEASE):
+        verdict, reason = bundles.release(data.models, bundle.model_id, force=config.force)
+    log.info("release: %s (%s)", verdict, reason)
+    return {"verdict": verdict, "reason": reason}

@@ -1,0 +1,77 @@
+"""The same work by the pipeline's own code."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from tasks.lib import files, scoring
+from tasks.lib.config import FitConfig, NetworkConfig, ScoreConfig, ShardConfig
+from tasks.lib.corpus import imdb, shards
+from tasks.lib.models import bundles
+
+
+def prepare(archive: Path, folder: Path) -> float:
+    """Seconds to decode, pad and write the shards of the corpus."""
+    started = time.perf_counter()
+    with files.new_folder(folder) as temporary:
+        shards.write(temporary, shards.splits(*imdb.load(archive), 0.2), ShardConfig())
+    return time.perf_counter() - started
+
+
+def epoch(folder: Path, checkpoint: Path) -> float:
+    """Seconds of an epoch of the training, checkpoint included: the median of three; the first one compiles."""
+    from tasks.lib.corpus import dataset
+    from tasks.lib.network import model
+
+    def datasets(first: int) -> Any:
+        train = dataset.batches(folder, "train", 128, shuffle_seed=0, first_epoch=first)
+        return train, dataset.batches(folder, "validation", 128)
+
+    model.choose_device("auto")
+    checkpoint.unlink(missing_ok=True)  # or there would be nothing to train
+    built = model.build(NetworkConfig(), ShardConfig().num_words, ShardConfig().maxlen)
+    progress = model.fit(built, datasets, FitConfig(epochs=4), model.Checkpoint(checkpoint))
+    return statistics.median(progress.history["seconds"][1:])
+
+
+def losses(folder: Path) -> str:
+    """The training loss of one epoch from the same weights in the same order, by plain Keras and by ours."""
+    from tasks.lib.corpus import dataset
+    from tasks.lib.network import model, unrolled
+
+    model.choose_device("auto")
+    found = []
+    for quick in (False, True):
+        model.set_seed(1)
+        network = model.build(NetworkConfig(), ShardConfig().num_words, ShardConfig().maxlen)
+        if quick:
+            network = unrolled.trainable(network)
+        network.compile(optimizer="adam", loss="binary_crossentropy")
+        history = network.fit(dataset.batches(folder, "train", 128, shuffle_seed=0), verbose=0, shuffle=False)
+        found.append(history.history["loss"][0])
+    return " ".join(f"{loss:.6f}" for loss in found)
+
+
+def feed(folder: Path) -> float:
+    """Reviews per second that the tf.data pipeline delivers, shuffled, in batches of 128."""
+    from tasks.lib.corpus import dataset
+
+    batches = dataset.batches(folder, "train", 128, shuffle_seed=0)
+    for _ in batches:
+        pass
+    started = time.perf_counter()
+    for _ in batches:
+        pass
+    return shards.read_manifest(folder)["rows"]["train"] / (time.perf_counter() - started)
+
+
+def score(models: Path, dump: Path, folder: Path) -> float:
+    """Seconds to score a dump into its published tables, model loaded."""
+    model = scoring.Model.open(models, bundles.current_id(models))
+    sha256 = files.sha256(dump)
+    started = time.perf_counter()
+    scoring.score(dump, dump.name, sha256, model, ScoreConfig(), folder / "t.parquet", folder / "q.parquet")
+    return time.perf_counter() - started
