@@ -32,7 +32,7 @@ from tasks.lib.scores.inbox import FileReport
 from tasks.running import command_line, events, locks, progress
 from tasks.scoring.find import find_dumps
 from tasks.scoring.predict import export_dump, open_model, score_dump, sweep
-from tasks.scoring.report import merged, unreported, write_report
+from tasks.scoring.report import count_files, merged, report_scoring, unreported, write_report
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -87,7 +87,7 @@ def score(
             return
         written = write_report(reports, data.root)
     summarize(reports, written)
-    progress.report_scoring(reports, written)
+    report_scoring(reports, written)
     if found := problems(reports, options):
         raise errors.PipelineError(f"{len(found)} of {len(reports)} files failed:\n  " + "\n  ".join(found))
 
@@ -96,7 +96,7 @@ def score_all(
     dumps: list[inbox.Dump], model_id: str, options: ScoreConfig, runner: RunnerConfig, data_dir: Path
 ) -> list[FileReport]:
     """The report of each dump; what another run is at comes last: it may be killed."""
-    bar = progress.Progress("score-progress", progress.files(len(dumps)))
+    bar = progress.Progress("score-progress", count_files(len(dumps)))
     made = []
     with closing(one_by_one(dumps, model_id, options, runner, data_dir)) as reports:
         for number, dump in enumerate(dumps):

@@ -25,7 +25,7 @@ from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConf
 from tasks.lib.corpus import sources
 from tasks.lib.layout import CLONE, SAMPLE, Layout
 from tasks.lib.models import bundles
-from tasks.running import command_line, events, locks, progress
+from tasks.running import command_line, events, locks
 from tasks.training import caching
 from tasks.training.artifacts import Baseline, Bundle, Evaluation
 from tasks.training.baseline import evaluate_baseline
@@ -35,6 +35,7 @@ from tasks.training.fit import fit_network
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.publish import release_model, write_bundle
+from tasks.training.report import report_training
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -73,7 +74,7 @@ def train(
         verdict = release_model(made[0], release, data.root)
     bundle, _, baseline = made
     summarize(data, *made, verdict)
-    progress.report_training(data, bundle, baseline, before, verdict, step.done)
+    report_training(data, bundle, baseline, before, verdict, step.done)
     events.announce(data.models, before)
 
 

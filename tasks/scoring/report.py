@@ -1,20 +1,24 @@
-"""Stage 3 of scoring: what the run did, as lines, as JSON and as a histogram."""
+"""Stage 3 of scoring: what the run did, as JSON, as a histogram and in Prefect's UI."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.lib import files
 from tasks.lib.layout import Layout
 from tasks.lib.scores import quarantine, tables
 from tasks.lib.scores.inbox import Dump, FileReport
 from tasks.running import environment, locks
+from tasks.running.progress import picture, send
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -93,3 +97,41 @@ def merged(late: list[FileReport], exported: list[FileReport]) -> list[FileRepor
         earlier = found.get(report.sha256)
         found[report.sha256] = earlier.model_copy(update={"csv": report.csv}) if earlier and report.csv else report
     return list(found.values())
+
+
+def report_scoring(reports: Sequence[FileReport], report: Path) -> None:
+    """The table of the files of a run, and its report with the histogram. `report` is the JSON file."""
+    rows = sum(entry.rows for entry in reports)
+    quarantined = sum(entry.rows_quarantined for entry in reports)
+    summary = f"{count_files(len(reports))}, {rows:,} rows, {quarantined:,} quarantined"
+    send(create_table_artifact, key="score-files", table=[_file(entry) for entry in reports], description=summary)
+    failed = [entry for entry in reports if entry.status == "failed"]
+    lines = [
+        f"# {summary}",
+        *(f"- {entry.file} failed" for entry in failed),
+        "",
+        picture("Scores of the reviews", report.with_suffix(".png")),
+        "",
+        f"Report: `{report.name}` in `scores/_reports`.",
+    ]
+    send(create_markdown_artifact, key="score-report", markdown="\n".join(lines), description=summary)
+
+
+def count_files(number: int) -> str:
+    """The number with its noun."""
+    return f"{number} file" if number == 1 else f"{number} files"
+
+
+def _file(entry: FileReport) -> dict[str, Any]:
+    return {
+        "file": entry.file,
+        "status": entry.status,
+        "rows": entry.rows,
+        "scored": entry.scored,
+        "quarantined": entry.rows_quarantined,
+        "positive": f"{entry.positive / entry.scored:.1%}" if entry.scored else "",
+        "seconds": round(entry.seconds, 2),
+        "reviews/s": round(entry.rows / entry.seconds) if entry.seconds else 0,
+        "model": entry.model_id,
+        "reasons": ", ".join(f"{count} {reason}" for reason, count in sorted(entry.quarantined.items())),
+    }
