@@ -18,7 +18,7 @@ from cyclopts import App
 
 from tasks.lib import errors
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -30,7 +30,7 @@ app = App(name="release.py", help=__doc__, version_flags=[], help_format="plaint
 def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """List all models with their test accuracy; an asterisk marks the current one."""
     models = Layout(data_dir.resolve()).models
-    current = bundles.read_current(models)
+    current = releases.read_current(models)
     known = bundles.model_ids(models)
     if not known:
         log.info("No models in %s. Train one with `python flows/train.py`.", models)
@@ -51,7 +51,7 @@ def _facts(models: Path, model_id: str) -> str:
 @app.command
 def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """Make the model with this id the current one, whatever its accuracy."""
-    _release(data_dir, lambda models: bundles.promote(models, model_id))
+    _release(data_dir, lambda models: releases.promote(models, model_id))
 
 
 @app.command
@@ -60,13 +60,13 @@ def rollback(rejected: str | None = None, /, *, data_dir: command_line.DataDir =
 
     With the id of the model to get rid of, a second time changes nothing.
     """
-    _release(data_dir, lambda models: bundles.roll_back(models, rejected))
+    _release(data_dir, lambda models: releases.roll_back(models, rejected))
 
 
-def _release(data_dir: Path, change: Callable[[Path], bundles.Current]) -> None:
+def _release(data_dir: Path, change: Callable[[Path], releases.Current]) -> None:
     data = Layout(data_dir.resolve())
     with locks.waiting(data.locks / locks.RELEASE):
-        before = bundles.current_or_none(data.models)
+        before = releases.current_or_none(data.models)
         current = change(data.models)
     log.info("Current model: %s (%s, %s)", current.model_id, current.verdict, current.reason)
     if environment.names_a_server():

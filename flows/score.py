@@ -26,7 +26,7 @@ from prefect.runtime import flow_run
 from tasks.lib import errors, files
 from tasks.lib.config import RunnerConfig, ScoreConfig
 from tasks.lib.layout import CLONE, Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import releases
 from tasks.lib.scores import inbox, quarantine
 from tasks.lib.scores.inbox import FileReport
 from tasks.running import command_line, events, locks, progress
@@ -141,7 +141,7 @@ def export_others(dumps: list[inbox.Dump], model_id: str, data_dir: Path) -> lis
 
 def which_model(data: Layout, options: ScoreConfig) -> str:
     """The id of the model to score with: the named one, or the current one."""
-    return options.model or bundles.current_id(data.models)
+    return options.model or releases.current_id(data.models)
 
 
 def where(data: Layout, paths: list[Path] | None, options: ScoreConfig) -> tuple[list[Path], dict[str, str]]:

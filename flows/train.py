@@ -24,7 +24,7 @@ from tasks.lib import files
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
 from tasks.lib.corpus import sources
 from tasks.lib.layout import CLONE, SAMPLE, Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import releases
 from tasks.running import command_line, events, locks
 from tasks.training import caching
 from tasks.training.artifacts import Baseline, Bundle, Evaluation
@@ -70,7 +70,7 @@ def train(
             files.sweep(data.models)
         step = caching.Steps(data, refresh)
         made = pipeline(step, corpus, shards, network, fit, data.root)
-        before = bundles.current_or_none(data.models)
+        before = releases.current_or_none(data.models)
         verdict = release_model(made[0], release, data.root)
     bundle, _, baseline = made
     summarize(data, *made, verdict)

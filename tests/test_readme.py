@@ -11,7 +11,7 @@ import pytest
 from flows import score, train
 from tasks.lib import config
 from tasks.lib.config import StageConfig
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.lib.scores import tables
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ def test_a_column_that_the_readme_lacks(column: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [bundles.MODEL, bundles.WORD_INDEX, bundles.MANIFEST, bundles.METRICS, bundles.CURRENT, bundles.RELEASES],
+    [bundles.MODEL, bundles.WORD_INDEX, bundles.MANIFEST, bundles.METRICS, releases.CURRENT, releases.RELEASES],
 )
 def test_a_file_that_the_readme_lacks(name: str) -> None:
     assert f"`{name}`" in README

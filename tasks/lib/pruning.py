@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.lib import errors, files
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 
 
 def check(data: Layout, named: Sequence[str]) -> None:
@@ -23,7 +23,7 @@ def check(data: Layout, named: Sequence[str]) -> None:
 
 def kept_models(data: Layout, named: set[str]) -> set[str]:
     """The models to keep: the current one, those it can be rolled back to, the named ones, those with tables."""
-    current = bundles.read_current(data.models)
+    current = releases.read_current(data.models)
     kept = set(named)
     if current is not None:
         kept |= {current.model_id, *current.earlier}

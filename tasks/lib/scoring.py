@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lib import errors
+from tasks.lib import errors, tokens
 from tasks.lib.config import ScoreConfig
-from tasks.lib.corpus.imdb import read_word_index
 from tasks.lib.dumps import reader
 from tasks.lib.dumps.reader import Block
 from tasks.lib.models import bundles
@@ -56,7 +55,7 @@ class Model:
                 f"{folder / bundles.MODEL}: has other weights or another activation than the model was made with. Run "
                 "the training again to repair it, or choose another model with --model or flows/release.py."
             )
-        word_index = read_word_index(folder / bundles.WORD_INDEX)
+        word_index = tokens.read_word_index(folder / bundles.WORD_INDEX)
         encoder = Encoder(word_index, num_words=shards["num_words"], maxlen=shards["maxlen"])
         return cls(model_id, encoder, scorer, manifest["threshold"])
 

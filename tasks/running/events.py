@@ -16,7 +16,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.settings import PREFECT_API_URL
 
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.running import environment
 
 log = logging.getLogger(environment.LOGGER)
@@ -49,7 +49,7 @@ def announce(models: Path, before: str | None) -> None:
 
     It is sent at once, not in the background: so a server that cannot be reached is told of in one line.
     """
-    current = bundles.read_current(models)
+    current = releases.read_current(models)
     if current is None or current.model_id == before or not PREFECT_API_URL.value():
         return
     event = Event(

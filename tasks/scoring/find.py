@@ -10,7 +10,7 @@ from prefect import task
 from tasks.lib import files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import releases
 from tasks.lib.scores import inbox
 from tasks.running import environment, locks
 
@@ -21,7 +21,7 @@ log = logging.getLogger(environment.LOGGER)
 def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[inbox.Dump]:
     """Every file in the places, and what is to be done with it. Reads the dumps once, for their sha256."""
     data = Layout(data_dir)
-    model_id = config.model or bundles.current_id(data.models)
+    model_id = config.model or releases.current_id(data.models)
     found = inbox.find(places, data.scores, model_id, config)
     with locks.waiting(data.locks / "names.lock"):
         files.sweep(data.names)

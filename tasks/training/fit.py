@@ -11,6 +11,7 @@ from prefect import task
 from tasks.lib import files
 from tasks.lib.config import FitConfig, NetworkConfig
 from tasks.lib.layout import Layout
+from tasks.lib.network.checkpoint import Checkpoint
 from tasks.running import environment, progress
 from tasks.training import caching
 from tasks.training.artifacts import Fitted, Shards
@@ -32,7 +33,7 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
 
     data = Layout(data_dir)
     key = caching.key(fit_network, {"prepared": prepared, "network": network, "config": config})
-    checkpoint = model.Checkpoint(data.work / f"{key}.checkpoint.npz")
+    checkpoint = Checkpoint(data.work / f"{key}.checkpoint.npz")
     if checkpoint.is_damaged():
         log.warning("%s: damaged, the training starts anew", checkpoint.path)
     device = model.choose_device(config.device)

@@ -13,7 +13,7 @@ from prefect import task
 from tasks.lib import files
 from tasks.lib.config import FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.running import environment, locks
 from tasks.training.artifacts import Baseline, Bundle, Corpus, Evaluation, Fitted, Plots, Shards
 from tasks.training.caching import MadeFrom
@@ -109,6 +109,6 @@ def release_model(bundle: Bundle, config: ReleaseConfig, data_dir: Path) -> dict
     """Makes the model current, or holds it: {"verdict": ..., "reason": ...}. Never cached: it depends on today."""
     data = Layout(data_dir)
     with locks.waiting(data.locks / locks.RELEASE):
-        verdict, reason = bundles.release(data.models, bundle.model_id, force=config.force)
+        verdict, reason = releases.release(data.models, bundle.model_id, force=config.force)
     log.info("release: %s (%s)", verdict, reason)
     return {"verdict": verdict, "reason": reason}

@@ -12,7 +12,7 @@ import pytest
 from flows.train import train
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import releases
 
 SMALL: dict[str, Any] = {
     "corpus": CorpusConfig(corpus="sample"),
@@ -46,4 +46,4 @@ def trained(trained_once: Layout, tmp_path: Path) -> Layout:
 @pytest.fixture
 def model_id(trained: Layout) -> str:
     """The id of its current model."""
-    return bundles.current_id(trained.models)
+    return releases.current_id(trained.models)

@@ -48,15 +48,18 @@ CODE: dict[str, set[str]] = {
     "lib/files.py": ALL,
     "lib/corpus/sources.py": {"download"},
     "lib/corpus/imdb.py": {"download", "prepare", "fit", "evaluate", "baseline"},
+    "lib/tokens.py": {"download", "prepare", "fit", "evaluate", "baseline"},
     "lib/arrow.py": {"prepare", "fit", "evaluate", "baseline"},
     "lib/corpus/shards.py": {"prepare", "fit", "evaluate", "baseline"},
     "lib/corpus/dataset.py": {"fit", "evaluate"},
     "lib/network/model.py": {"fit", "evaluate"},
+    "lib/network/checkpoint.py": {"fit", "evaluate"},
     "lib/network/unrolled.py": {"fit", "evaluate"},
     "lib/network/forward.py": {"evaluate"},
     "lib/network/metrics.py": {"evaluate", "baseline"},
     "lib/figures.py": {"plot"},
     "lib/models/bundles.py": {"bundle"},
+    "lib/models/releases.py": {"bundle"},
 }
 VERSIONS: dict[str, set[str]] = {
     "numpy": {"prepare", "fit", "evaluate", "baseline", "bundle"},

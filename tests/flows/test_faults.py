@@ -22,7 +22,7 @@ from flows.score import score
 from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
 from tasks.running import locks
@@ -117,7 +117,7 @@ def test_the_network_of_another_configuration_in_a_bundle_that_adds_up(inbox: La
     (other,) = set(bundles.model_ids(inbox.models)) - {model_id}
     shutil.copy(inbox.models / other / bundles.MODEL, inbox.models / model_id / bundles.MODEL)
     seal_anew(inbox, model_id)
-    bundles.promote(inbox.models, model_id)
+    releases.promote(inbox.models, model_id)
     with pytest.raises(errors.ModelError, match="but its manifest says 30"):
         score(data_dir=inbox.root)
     assert not score_tables(inbox)
@@ -215,7 +215,7 @@ def test_a_model_released_meanwhile_that_takes_half_of_the_files(
     inbox: Layout, model_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The folder of the table and the model in it have to be the same."""
-    original = bundles.current_id
+    original = releases.current_id
     asked: list[str] = []
 
     def changing(models: Path) -> str:

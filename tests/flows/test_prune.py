@@ -19,7 +19,7 @@ from flows.score import score
 from tasks.lib import errors, files, scoring
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig, ShardConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.running import locks
 from tests.flows.conftest import train_small
 
@@ -28,7 +28,7 @@ from tests.flows.conftest import train_small
 def two_models(trained: Layout, model_id: str) -> tuple[str, str]:
     """The current model, and one from other shards that was held or never released."""
     train_small(trained.root, shards=ShardConfig(num_words=400, maxlen=20), fit=FitConfig(epochs=1, device="cpu"))
-    bundles.promote(trained.models, model_id)
+    releases.promote(trained.models, model_id)
     (other,) = set(bundles.model_ids(trained.models)) - {model_id}
     return model_id, other
 
@@ -60,9 +60,9 @@ def test_a_current_model_that_is_pruned_or_made_again(
 
 def forget_earlier(data: Layout) -> None:
     """Makes `current.json` name no earlier model."""
-    model_id = bundles.current_id(data.models)
+    model_id = releases.current_id(data.models)
     (data.models / "current.json").unlink()
-    bundles.promote(data.models, model_id)
+    releases.promote(data.models, model_id)
 
 
 def test_a_named_model_that_is_pruned(trained: Layout, two_models: tuple[str, str]) -> None:
@@ -74,7 +74,7 @@ def test_a_named_model_that_is_pruned(trained: Layout, two_models: tuple[str, st
 def test_a_model_to_roll_back_to_that_is_pruned(trained: Layout, model_id: str) -> None:
     train_small(trained.root, fit=FitConfig(epochs=1, seed=9, device="cpu"), release=ReleaseConfig(force=True))
     prune.main(data_dir=trained.root)
-    assert bundles.roll_back(trained.models).model_id == model_id
+    assert releases.roll_back(trained.models).model_id == model_id
 
 
 def test_a_model_with_tables_that_is_pruned(trained: Layout, two_models: tuple[str, str], sample: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_promotion_that_comes_between_the_search_and_the_removal(
         with FileLock(trained.locks / locks.RELEASE):
             pruning = pool.submit(prune.main, data_dir=trained.root)
             wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
-            bundles.promote(trained.models, two_models[1])
+            releases.promote(trained.models, two_models[1])
         pruning.result()
     assert set(bundles.model_ids(trained.models)) == set(two_models)
 

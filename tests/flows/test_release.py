@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows import release
 from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.running import events
 from tests.flows.conftest import train_small
 
@@ -52,7 +52,7 @@ def two_once(trained_once: Layout, tmp_path_factory: pytest.TempPathFactory) -> 
 def two(two_once: Layout, tmp_path: Path) -> tuple[Layout, str, str]:
     """A copy of it for the test alone, its current model and the other one."""
     data = Layout(shutil.copytree(two_once.root, tmp_path / "data"))
-    current = bundles.current_id(data.models)
+    current = releases.current_id(data.models)
     (other,) = set(bundles.model_ids(data.models)) - {current}
     return data, current, other
 
@@ -83,7 +83,7 @@ def test_a_promotion_by_hand_that_nobody_hears_of(two: tuple[Layout, str, str], 
 
 def test_a_rollback_that_nobody_hears_of(two: tuple[Layout, str, str], sent: list[dict[str, Any]]) -> None:
     data, current, other = two
-    bundles.promote(data.models, other)
+    releases.promote(data.models, other)
     release.rollback(data_dir=data.root)
     assert [event["resource"]["prefect.resource.name"] for event in sent] == [current]
     assert sent[0]["payload"]["verdict"] == "rolled back"
@@ -98,7 +98,7 @@ def test_an_event_although_nothing_changed(two: tuple[Layout, str, str], sent: l
 def test_a_training_whose_event_says_another_thing(trained: Layout, sent: list[dict[str, Any]]) -> None:
     train_small(trained.root, fit=FitConfig(epochs=1, seed=7, device="cpu"), release=ReleaseConfig(force=True))
     (event,) = sent
-    assert event["resource"]["prefect.resource.name"] == bundles.current_id(trained.models)
+    assert event["resource"]["prefect.resource.name"] == releases.current_id(trained.models)
     assert [entry["prefect.resource.role"] for entry in event["related"]] == ["flow-run"]
 
 
@@ -119,7 +119,7 @@ def test_a_server_that_cannot_be_reached(two: tuple[Layout, str, str], tmp_path:
         f"{NOWHERE} was not told of the promotion (ConnectError): the next scheduled run scores with {other}.",
     ]
     assert "Traceback" not in done.stderr
-    assert bundles.current_id(data.models) == other
+    assert releases.current_id(data.models) == other
 
 
 def test_a_profile_that_names_a_server(two: tuple[Layout, str, str]) -> None:

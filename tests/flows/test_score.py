@@ -18,7 +18,7 @@ from flows.score import score
 from tasks.lib import errors
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.lib.scores import tables
 from tasks.running import locks
 from tests.flows.conftest import train_small
@@ -292,6 +292,6 @@ def test_a_late_report_that_has_a_file_twice_with_its_export(inbox: Layout, monk
 def test_a_run_under_way_whose_files_another_one_reports(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has published so far, it will report itself."""
     kill_before_the_report(inbox, monkeypatch)
-    with locks.shared(inbox.locks / locks.model(bundles.current_id(inbox.models))):
+    with locks.shared(inbox.locks / locks.model(releases.current_id(inbox.models))):
         score(data_dir=inbox.root)
     assert not list(inbox.reports.glob("*.json"))

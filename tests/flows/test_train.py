@@ -20,7 +20,7 @@ from flows.train import pipeline
 from tasks.lib import errors, files
 from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.training import caching
 from tests.flows.conftest import SMALL, train_small
 from tests.support import tally
@@ -75,7 +75,7 @@ def test_metrics_that_do_not_agree_with_each_other(trained: Layout, model_id: st
 def test_a_second_run_that_makes_anything_again(trained: Layout, model_id: str, made: Made) -> None:
     train_small(trained.root)
     assert made.again() == set()
-    assert bundles.current_id(trained.models) == model_id
+    assert releases.current_id(trained.models) == model_id
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_damaged_file_that_is_believed(
     reasons = made.reasons()
     assert {name for name, reason in reasons.items() if reason != "from the cache"} == {step}
     assert path.name in reasons[step]
-    assert bundles.current_id(trained.models) == model_id
+    assert releases.current_id(trained.models) == model_id
     if step != "fit":  # a `.keras` file carries the time of its making
         assert path.read_bytes() == whole
 
@@ -109,7 +109,7 @@ def test_a_damaged_result_that_is_believed(trained: Layout, model_id: str, made:
     spoil(next(trained.cache.glob("evaluate-*")), damage, random.Random(0))
     train_small(trained.root)
     assert made.reasons()["evaluate"] == "made again: its cached result is damaged"
-    assert bundles.current_id(trained.models) == model_id
+    assert releases.current_id(trained.models) == model_id
 
 
 def test_random_faults_in_results_and_files_that_go_unseen(trained: Layout) -> None:
@@ -206,7 +206,7 @@ def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout
 
 def test_the_same_seed_with_other_weights(trained: Layout, model_id: str, tmp_path: Path) -> None:
     other = train_small(tmp_path / "other")
-    assert bundles.current_id(other.models) == model_id
+    assert releases.current_id(other.models) == model_id
 
 
 def test_a_worse_model_that_becomes_current(trained: Layout, model_id: str) -> None:
@@ -217,13 +217,13 @@ def test_a_worse_model_that_becomes_current(trained: Layout, model_id: str) -> N
     }
     assert len(accuracies) == 2
     best = max(accuracies.values())
-    assert accuracies[bundles.current_id(trained.models)] == best
+    assert accuracies[releases.current_id(trained.models)] == best
 
 
 def test_a_forced_release_that_is_held(trained: Layout, model_id: str) -> None:
     train_small(trained.root, fit=FitConfig(epochs=1, seed=3, device="cpu"), release=ReleaseConfig(force=True))
-    assert bundles.current_id(trained.models) != model_id
-    assert bundles.roll_back(trained.models).model_id == model_id
+    assert releases.current_id(trained.models) != model_id
+    assert releases.roll_back(trained.models).model_id == model_id
 
 
 def test_a_missing_archive_without_a_word_of_help(tmp_path: Path, prefect: None) -> None:

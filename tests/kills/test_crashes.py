@@ -18,7 +18,7 @@ import pytest
 from tasks.lib import files, scoring
 from tasks.lib.config import ScoreConfig, ShardConfig
 from tasks.lib.corpus import imdb, shards
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
 from tests.support import crash
@@ -207,7 +207,7 @@ def test_a_kill_that_leaves_a_folder_half_written(
 def release_next(folder: Path) -> None:
     """Releases the newer of two models, as a training does at its end."""
     newest = bundles.model_ids(folder)[-1]
-    bundles.release(folder, newest)
+    releases.release(folder, newest)
 
 
 def add_models(folder: Path, count: int) -> list[str]:
@@ -222,16 +222,16 @@ def add_models(folder: Path, count: int) -> list[str]:
 
 
 def verdicts(folder: Path) -> list[tuple[str, str]]:
-    notes = [json.loads(line) for line in (folder / bundles.RELEASES).read_text().splitlines()]
+    notes = [json.loads(line) for line in (folder / releases.RELEASES).read_text().splitlines()]
     return [(note["model_id"], note["verdict"]) for note in notes]
 
 
 def promote_first(folder: Path) -> None:
-    bundles.promote(folder, bundles.model_ids(folder)[0])
+    releases.promote(folder, bundles.model_ids(folder)[0])
 
 
 def roll_back(folder: Path) -> None:
-    bundles.roll_back(folder)
+    releases.roll_back(folder)
 
 
 @pytest.mark.parametrize(("work", "place", "verdict"), [(promote_first, 0, "forced"), (roll_back, 1, "rolled back")])
@@ -242,40 +242,40 @@ def test_a_kill_in_changing_the_model_that_changes_it_twice(
 
     def prepare(folder: Path) -> None:
         for model_id in sorted(add_models(folder, 3)):
-            bundles.release(folder, model_id)
+            releases.release(folder, model_id)
 
     for number, folder in killed_everywhere(tmp_path, work, prepare=prepare):
         if len(verdicts(folder)) == 3:  # it had not come to its end
             work(folder)
         files.sweep(folder)
         expected = bundles.model_ids(folder)[place]
-        assert bundles.current_id(folder) == expected, f"kill {number}"
+        assert releases.current_id(folder) == expected, f"kill {number}"
         assert verdicts(folder)[3:] == [(expected, verdict)], f"kill {number}"
 
 
 def test_a_kill_in_rolling_back_that_the_next_promotion_leaves_out_of_the_record(tmp_path: Path) -> None:
     def prepare(folder: Path) -> None:
         for model_id in sorted(add_models(folder, 3)):
-            bundles.release(folder, model_id)
+            releases.release(folder, model_id)
 
     for number, folder in killed_everywhere(tmp_path, roll_back, prepare=prepare):
         first, second, _ = bundles.model_ids(folder)
-        rolled_back = bundles.current_id(folder) == second
+        rolled_back = releases.current_id(folder) == second
         promote_first(folder)
         assert verdicts(folder)[3:] == [(second, "rolled back")] * rolled_back + [(first, "forced")], f"kill {number}"
 
 
 def test_a_kill_in_releasing_that_forgets_or_repeats_a_verdict(tmp_path: Path) -> None:
     def prepare(folder: Path) -> None:
-        bundles.release(folder, min(add_models(folder, 2)))
+        releases.release(folder, min(add_models(folder, 2)))
 
     for number, folder in killed_everywhere(tmp_path, release_next, prepare=prepare):
-        current = bundles.current_id(folder)  # readable at any moment
+        current = releases.current_id(folder)  # readable at any moment
         assert current in bundles.model_ids(folder)
         release_next(folder)
         files.sweep(folder)
         assert [verdict for _, verdict in verdicts(folder)] == ["first", "promoted"], f"kill {number}"
-        assert bundles.current_id(folder) == bundles.model_ids(folder)[-1]
+        assert releases.current_id(folder) == bundles.model_ids(folder)[-1]
         assert not [name for name in contents(folder) if "partial" in name]
 
 

@@ -15,6 +15,7 @@ import pytest
 from tasks.lib import files
 from tasks.lib.corpus import sources
 from tasks.lib.layout import SAMPLE
+from tasks.lib.network.checkpoint import Checkpoint, Progress
 from tasks.lib.scores import inbox, quarantine, tables
 from tests.kills.test_crashes import contents, dump, killed_everywhere, quick, score, visible
 from tests.support import crash
@@ -93,10 +94,8 @@ class Network:
 
 
 def save(path: Path, number: int) -> None:
-    from tasks.lib.network import model
-
-    progress = model.Progress(history={"loss": [0.5] * number})
-    model.Checkpoint(path).save(Network(number), [np.full(3, number)], progress)
+    progress = Progress(history={"loss": [0.5] * number})
+    Checkpoint(path).save(Network(number), [np.full(3, number)], progress)
 
 
 def forked(work: Callable[..., None], *args: Any, fatal: int = 0) -> int:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import errors, files
+from tasks.lib import errors, files, tokens
 from tasks.lib.corpus import imdb, shards, sources
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.training import artifacts
-from tests.kills.test_crashes import add_models
+from tests.support.models import add
 
 
 def test_a_file_that_stands_half_written_after_an_error(tmp_path: Path) -> None:
@@ -108,25 +108,25 @@ def test_a_digest_that_depends_on_the_order_of_keys() -> None:
 
 
 def bundle(folder: Path) -> str:
-    (model_id,) = bundles.model_ids(folder) or add_models(folder, 1)
+    (model_id,) = bundles.model_ids(folder) or [add(folder, 1, 0.5)]
     return model_id
 
 
 def release(folder: Path) -> None:
-    bundles.release(folder, bundle(folder))
+    releases.release(folder, bundle(folder))
 
 
 # What is read, how it is read, and with which error that ends.
 READERS: dict[str, tuple[str, Callable[[Path], object], type[errors.PipelineError]]] = {
     "a file of a bundle": (bundles.METRICS, lambda at: bundles.read_bundle(at, bundle(at)), errors.ModelError),
     "the metrics": (bundles.METRICS, lambda at: bundles.read_metrics(at, bundle(at)), errors.ModelError),
-    "the current release": (bundles.CURRENT, bundles.read_current, errors.InputError),
+    "the current release": (releases.CURRENT, releases.read_current, errors.InputError),
     "the current release, at a promotion": (
-        bundles.CURRENT, lambda at: bundles.promote(at, bundle(at)), errors.InputError,
+        releases.CURRENT, lambda at: releases.promote(at, bundle(at)), errors.InputError,
     ),
-    "the verdicts": (bundles.RELEASES, lambda at: bundles.roll_back(at), errors.InputError),
+    "the verdicts": (releases.RELEASES, lambda at: releases.roll_back(at), errors.InputError),
     "an archive": ("imdb.npz", lambda at: imdb.load(at / "imdb.npz"), errors.InputError),
-    "a word index": ("index.json", lambda at: imdb.read_word_index(at / "index.json"), errors.InputError),
+    "a word index": ("index.json", lambda at: tokens.read_word_index(at / "index.json"), errors.InputError),
     "the manifest of shards": (
         shards.MANIFEST, lambda at: shards.read_manifest(at / "data" / "shards"), errors.InputError,
     ),

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tests.support import misbehaving
 from tests.support.commands import SCORE, TRAIN, Command, run
 
@@ -95,8 +95,8 @@ def check_end(data: Layout, undisturbed: Layout, tmp_path: Path) -> None:
     """The same command once more ends with what the undisturbed training gave."""
     status, output = run([*TRAIN, "--data-dir", str(data.root)], tmp_path / "home")
     assert status == 0, output
-    assert bundles.current_id(data.models) == bundles.current_id(undisturbed.models)
-    model_id = bundles.current_id(data.models)
+    assert releases.current_id(data.models) == releases.current_id(undisturbed.models)
+    model_id = releases.current_id(data.models)
     for name in ("word_index.json", "loss.png", "evaluation.png"):
         assert (data.models / model_id / name).read_bytes() == (undisturbed.models / model_id / name).read_bytes()
     timeless = [
@@ -105,7 +105,7 @@ def check_end(data: Layout, undisturbed: Layout, tmp_path: Path) -> None:
     ]
     assert timeless[0] == timeless[1]
     assert hidden(data) == []
-    assert len((data.models / bundles.RELEASES).read_text().splitlines()) == 1
+    assert len((data.models / releases.RELEASES).read_text().splitlines()) == 1
 
 
 def long_dump(data: Layout) -> Path:

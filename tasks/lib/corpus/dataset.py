@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tasks.lib.corpus import shards
-from tasks.lib.corpus.imdb import Ids
-from tasks.lib.corpus.shards import Labels
+from tasks.lib.tokens import Ids, Labels
 
 # Rows held for shuffling: the whole training split of IMDB, so that its order is as random as Keras's own.
 # At 200 ids a review this is 20 MB, however large the corpus.

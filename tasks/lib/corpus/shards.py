@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.lib import arrow, errors, files
 from tasks.lib.config import ShardConfig
-from tasks.lib.corpus.imdb import Ids, Split, padded
+from tasks.lib.corpus.imdb import Split
+from tasks.lib.tokens import Ids, Labels, padded
 
 SHARD_ROWS = 4_000
 ROW_GROUP_ROWS = 500
 MANIFEST = "manifest.json"
-
-Labels = npt.NDArray[np.uint8]
 
 
 def splits(train: Split, test: Split, validation_split: float) -> dict[str, Split]:

@@ -14,12 +14,12 @@ import pooch
 import requests
 from pydantic import BaseModel, ConfigDict
 
-from tasks.lib import errors, files
+from tasks.lib import errors, files, tokens
 from tasks.lib.config import CorpusConfig
 from tasks.lib.corpus import imdb
 
 ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
-CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: imdb.read_word_index}
+CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: tokens.read_word_index}
 # A download that brings less than this in this time has stalled. Timeouts of a connection do not find that: a server
 # that sends one byte a second keeps within them for ever, and looking up a name knows none.
 STALL_BYTES, STALL_SECONDS = 10_000, 20

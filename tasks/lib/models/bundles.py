@@ -1,19 +1,12 @@
-"""Model bundles, and which of them is the current one.
-
-A bundle is a folder `<model_id>/` that holds all that scoring needs. `current.json` names the model that
-scoring uses, and `releases.jsonl` has one line for each verdict ever given. The former is written first: a release
-that the latter does not have is one whose command was killed, and the next command writes it down.
-"""
+"""Model bundles: a folder `<model_id>/` holds all that scoring needs, and a manifest of the sha256 of each file."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from tasks.lib import errors, files
 
@@ -21,10 +14,6 @@ MANIFEST = "manifest.json"
 MODEL = "model.keras"
 WORD_INDEX = "word_index.json"
 METRICS = "metrics.json"
-CURRENT = "current.json"
-RELEASES = "releases.jsonl"
-
-Verdict = Literal["first", "promoted", "held", "forced", "rolled back"]
 
 
 def model_id(cell: str, made_of: Mapping[str, Any]) -> str:
@@ -102,194 +91,3 @@ def read_metrics(models: Path, wanted: str) -> dict[str, Any]:
     path = models / wanted / METRICS
     with files.input_errors(path, errors.ModelError):
         return cast(dict[str, Any], json.loads(path.read_bytes()))
-
-
-@dataclass(frozen=True)
-class Current:
-    """What `current.json` says: the model in use, those that it followed, and those that were rolled back."""
-
-    model_id: str
-    verdict: Verdict
-    reason: str
-    released_at: str
-    earlier: list[str] = field(default_factory=list)
-    rolled_back: list[str] = field(default_factory=list)
-
-
-def read_current(models: Path) -> Current | None:
-    """The current release, or None if there is none yet.
-
-    Raises `ModelError` if the file is damaged, and `InputError` if it cannot be read: a disk that fails for a while
-    must not make a release forget what it followed.
-    """
-    path = models / CURRENT
-    if not path.exists():
-        return None
-    with files.input_errors(path):
-        content = path.read_bytes()
-    try:
-        return Current(**json.loads(content))
-    except (ValueError, TypeError) as error:
-        raise errors.ModelError(
-            f"{path}: not readable as the current release. Name the model again with "
-            "`python flows/release.py promote MODEL_ID`."
-        ) from error
-
-
-def current_id(models: Path) -> str:
-    """The id of the current model. Raises `ModelError` if there is none."""
-    current = read_current(models)
-    if current is None:
-        raise errors.ModelError(
-            f"{models / CURRENT}: there is no current model. Train one with `python flows/train.py`, or promote "
-            "one with `python flows/release.py promote MODEL_ID`."
-        )
-    return current.model_id
-
-
-def current_or_none(models: Path) -> str | None:
-    """The id of the current model, or None if there is none or `current.json` is damaged."""
-    current = _readable(models)
-    return current.model_id if current else None
-
-
-def _readable(models: Path) -> Current | None:
-    """The current release, or None if there is none or `current.json` is damaged: a new release mends that."""
-    try:
-        return read_current(models)
-    except errors.ModelError:
-        return None
-
-
-def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
-    """Whether `candidate` should become the current model, and why: (verdict, reason)."""
-    current = read_current(models)
-    if current is None:
-        return "first", "there was no current model"
-    if force:
-        return "forced", f"it replaces {current.model_id} because --force was given"
-    if candidate in current.rolled_back:
-        return (
-            "held",
-            f"it was rolled back before; promote it by hand to use it instead of {current.model_id}",
-        )
-    new, old = _standing(models, candidate), _standing(models, current.model_id)
-    if old is None or new is None:
-        return "promoted", f"the current model {current.model_id} is gone or damaged"
-    if new["corpus"] != old["corpus"]:
-        if new["corpus"] == "sample":
-            return "held", f"it was trained on the sample corpus, {current.model_id} on {old['corpus']}"
-        return "promoted", f"{current.model_id} was trained on the {old['corpus']} corpus"
-    comparison = f"test accuracy {new['accuracy']:.2%} against {old['accuracy']:.2%} of {current.model_id}"
-    return ("promoted" if new["accuracy"] >= old["accuracy"] else "held"), comparison
-
-
-def _standing(models: Path, wanted: str) -> dict[str, Any] | None:
-    try:
-        manifest = read_bundle(models, wanted)
-        return {"corpus": manifest["corpus"], "accuracy": read_metrics(models, wanted)["accuracy"]}
-    except errors.ModelError:
-        return None
-
-
-def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
-    """Judges `candidate`, writes the verdict down, and makes it current unless it is held: (verdict, reason).
-
-    Releasing the model that is current already changes nothing and gives the verdict of its release.
-    Raises `ModelError` if the candidate is damaged.
-    """
-    read_bundle(models, candidate)
-    _catch_up(models)
-    current = read_current(models)
-    if current is not None and current.model_id == candidate:
-        return current.verdict, current.reason
-    verdict, reason = judge(models, candidate, force=force)
-    if verdict == "held":
-        _note(models, candidate, verdict, reason, _now())
-    else:
-        _make_current(models, candidate, verdict, reason)
-    return verdict, reason
-
-
-def promote(models: Path, wanted: str) -> Current:
-    """Makes a model current whatever its accuracy, as a person decided; nothing changes if it is so already.
-
-    Raises `ModelError` if it is damaged.
-    """
-    read_bundle(models, wanted)
-    _catch_up(models)
-    current = _readable(models)
-    if current and current.model_id == wanted:
-        return current
-    return _make_current(models, wanted, "forced", "promoted by hand")
-
-
-def roll_back(models: Path, rejected: str | None = None) -> Current:
-    """Makes the model current that was so before.
-
-    A killed command that did so without coming to its note is brought to its end instead. Nothing changes either
-    if `rejected`, the model to get rid of, was rolled back before. Raises `ModelError` if there is no earlier model
-    or it is damaged, or if `rejected` is not current.
-    """
-    pending = _catch_up(models)
-    if pending and pending.verdict == "rolled back":
-        return pending
-    current = read_current(models)
-    if current and rejected not in (None, current.model_id):
-        if rejected in current.rolled_back:
-            return current
-        raise errors.ModelError(f"{models / CURRENT}: {rejected} is not the current model, {current.model_id} is.")
-    if current is None or not current.earlier:
-        raise errors.ModelError(f"{models / CURRENT}: there is no earlier model to roll back to.")
-    wanted = current.earlier[-1]
-    read_bundle(models, wanted)
-    rolled_back = sorted({*current.rolled_back, current.model_id} - {wanted})
-    return _write_current(
-        models,
-        Current(wanted, "rolled back", f"instead of {current.model_id}", _now(), current.earlier[:-1], rolled_back),
-    )
-
-
-def _make_current(models: Path, wanted: str, verdict: Verdict, reason: str) -> Current:
-    old = _readable(models)
-    if old is None:
-        return _write_current(models, Current(wanted, verdict, reason, _now()))
-    earlier = [*old.earlier, old.model_id] if old.model_id != wanted else old.earlier
-    rolled_back = [name for name in old.rolled_back if name != wanted]
-    return _write_current(models, Current(wanted, verdict, reason, _now(), earlier, rolled_back))
-
-
-def _catch_up(models: Path) -> Current | None:
-    """The release whose command was killed before it wrote it down, which is done now; None if there is none such."""
-    current = _readable(models)
-    return current if current and _note_release(models, current) else None
-
-
-def _write_current(models: Path, current: Current) -> Current:
-    files.write(models / CURRENT, files.json_bytes(asdict(current)))
-    _note_release(models, current)
-    return current
-
-
-def _note_release(models: Path, current: Current) -> bool:
-    return _note(models, current.model_id, current.verdict, current.reason, current.released_at)
-
-
-def _note(models: Path, candidate: str, verdict: Verdict, reason: str, at: str) -> bool:
-    """Writes a verdict down, unless it stands there: a run that was killed gives its verdict a second time.
-
-    Returns whether it was written now.
-    """
-    said = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason}).encode()[:-1]
-    line = said + f', "at": "{at}"}}'.encode()
-    path = models / RELEASES
-    with files.input_errors(path):
-        before = path.read_bytes().splitlines() if path.exists() else []
-    if line in before or (verdict == "held" and before and before[-1].startswith(said)):
-        return False
-    files.write(path, b"".join(note + b"\n" for note in [*before, line]))
-    return True
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tasks.lib.corpus.imdb import INDEX_FROM, PADDING_ID, START_ID, UNKNOWN_ID, Ids
+from tasks.lib.tokens import INDEX_FROM, PADDING_ID, START_ID, UNKNOWN_ID, Ids
 
 Positions = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]

@@ -40,7 +40,7 @@ import numpy.typing as npt
 import threadpoolctl
 
 from tasks.lib import errors, files
-from tasks.lib.corpus.imdb import PADDING_ID, Ids
+from tasks.lib.tokens import PADDING_ID, Ids
 
 Floats = npt.NDArray[np.float32]
 Feed = Callable[[int, Floats], None]

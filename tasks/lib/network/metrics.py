@@ -11,8 +11,7 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score, roc_curve
 
-from tasks.lib.corpus.imdb import START_ID, Ids
-from tasks.lib.corpus.shards import Labels
+from tasks.lib.tokens import START_ID, Ids, Labels
 
 Probabilities = npt.NDArray[np.float32]
 CALIBRATION_BINS = 10

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from tasks.lib import errors, files
+from tasks.lib import errors
 from tasks.lib.config import FitConfig, NetworkConfig
 from tasks.lib.network import unrolled
+from tasks.lib.network.checkpoint import Checkpoint, Progress
 
 CELLS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
-
-DIGEST_BYTES = 32
 
 Logs = dict[str, float]
 OnEpoch = Callable[[int, Logs], None]
@@ -73,82 +68,6 @@ def build(network: NetworkConfig, num_words: int, maxlen: int) -> keras.Sequenti
 def uses_cudnn(network: NetworkConfig, device: str) -> bool:
     """Whether the recurrent layers run on cuDNN: LSTM and GRU do on a GPU, as Keras's own conditions have it."""
     return device.startswith("gpu") and network.cell in ("lstm", "gru") and network.activation == "tanh"
-
-
-@dataclass
-class Progress:
-    """What a training has to remember from one epoch to the next, besides weights and optimizer."""
-
-    history: dict[str, list[float]] = field(default_factory=dict)
-    best: float | None = None
-    best_epoch: int = 0
-    wait: int = 0
-    stopped: bool = False
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that are done."""
-        return len(self.history.get("loss", []))
-
-
-class Checkpoint:
-    """The state of a training after its last whole epoch, in one file that is replaced in one step.
-
-    The file is an .npz with the sha256 of its bytes behind them: the checksums of the archive leave out its
-    directory, where a flipped bit hides an array or asks for an unknown compression.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def save(self, model: keras.Model, best_weights: list[Any] | None, progress: Progress) -> None:
-        """Writes weights, optimizer variables, the best weights so far, and `progress`."""
-        arrays = {f"weights/{n}": value for n, value in enumerate(model.get_weights())}
-        arrays |= {f"optimizer/{n}": np.asarray(v) for n, v in enumerate(model.optimizer.variables)}
-        arrays |= {f"best/{n}": np.asarray(value) for n, value in enumerate(best_weights or [])}
-        arrays["progress"] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
-        with files.new_file(self.path) as temporary:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-            digest = bytes.fromhex(files.sha256(temporary))
-            with temporary.open("ab") as file:
-                file.write(digest)
-
-    def restore(self, model: keras.Model) -> tuple[list[Any] | None, Progress]:
-        """Puts weights and optimizer back and returns the best weights and the progress.
-
-        A missing or damaged checkpoint gives (None, empty progress) and leaves the model alone.
-        """
-        content = self._content()
-        if content is None:
-            return None, Progress()
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            progress = Progress(**json.loads(arrays["progress"].tobytes()))
-            weights, optimizer, best = (
-                [arrays[f"{group}/{n}"] for n in range(_count(arrays, group))]
-                for group in ("weights", "optimizer", "best")
-            )
-        model.set_weights(weights)
-        for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
-            variable.assign(value)
-        return best or None, progress
-
-    def is_damaged(self) -> bool:
-        """Whether there is a checkpoint that cannot be used, so that the training starts anew."""
-        return self.path.exists() and self._content() is None
-
-    def _content(self) -> bytes | None:
-        """The bytes of the archive, or None if it is missing or damaged."""
-        try:
-            stored = self.path.read_bytes()
-        except OSError:
-            return None
-        content, digest = stored[:-DIGEST_BYTES], stored[-DIGEST_BYTES:]
-        return content if hashlib.sha256(content).digest() == digest else None
-
-
-def _count(arrays: Any, group: str) -> int:
-    return sum(name.startswith(f"{group}/") for name in arrays.files)
 
 
 class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.lib import errors
+from tasks.lib import errors, tokens
 from tasks.lib.corpus import imdb
 
 
@@ -47,9 +46,9 @@ def keras_ids(archive: Path, monkeypatch: pytest.MonkeyPatch, num_words: int, ma
 def test_ids_that_differ_from_keras(sample: Path, monkeypatch: pytest.MonkeyPatch, num_words: int, maxlen: int) -> None:
     train, test = imdb.load(sample / "corpus.npz")
     ours = [
-        imdb.padded(train.ranks, num_words, maxlen),
+        tokens.padded(train.ranks, num_words, maxlen),
         train.labels,
-        imdb.padded(test.ranks, num_words, maxlen),
+        tokens.padded(test.ranks, num_words, maxlen),
         test.labels,
     ]
     theirs = keras_ids(sample / "corpus.npz", monkeypatch, num_words, maxlen)
@@ -60,14 +59,10 @@ def test_ids_that_differ_from_keras(sample: Path, monkeypatch: pytest.MonkeyPatc
 def test_real_ids_that_differ_from_keras(imdb_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train, test = imdb.load(imdb_dir / "imdb.npz")
     x_train, y_train, x_test, y_test = keras_ids(imdb_dir / "imdb.npz", monkeypatch, 10_000, 200)
-    np.testing.assert_array_equal(imdb.padded(train.ranks, 10_000, 200), x_train)
-    np.testing.assert_array_equal(imdb.padded(test.ranks, 10_000, 200), x_test)
+    np.testing.assert_array_equal(tokens.padded(train.ranks, 10_000, 200), x_train)
+    np.testing.assert_array_equal(tokens.padded(test.ranks, 10_000, 200), x_test)
     np.testing.assert_array_equal(train.labels, y_train)
     np.testing.assert_array_equal(test.labels, y_test)
-
-
-def test_an_empty_review_without_a_start_id() -> None:
-    np.testing.assert_array_equal(imdb.padded(reviews([], [7]), 100, 3), [[0, 0, 1], [0, 1, 10]])
 
 
 class Crafted:
@@ -129,15 +124,3 @@ def test_flipped_bits_in_an_archive_that_load(tmp_path: Path, sample: Path) -> N
         (tmp_path / "imdb.npz").write_bytes(bad)
         with pytest.raises(errors.InputError):
             imdb.load(tmp_path / "imdb.npz")
-
-
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"a": "b"}', '{"a": 0}', "<html></html>"])
-def test_a_word_index_of_another_form(tmp_path: Path, content: str) -> None:
-    (tmp_path / "index.json").write_text(content)
-    with pytest.raises(errors.InputError, match=r"index\.json: not a word index"):
-        imdb.read_word_index(tmp_path / "index.json")
-
-
-def test_a_word_index_read_otherwise_than_json(sample: Path) -> None:
-    path = sample / "word_index.json"
-    assert imdb.read_word_index(path) == json.loads(path.read_bytes())

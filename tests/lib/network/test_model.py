@@ -1,22 +1,21 @@
-"""The network and its training: resuming, seeds, saving; and the tf.data pipeline that feeds it."""
+"""The network and its training: resuming, seeds, saving."""
 
 from __future__ import annotations
 
 import importlib
-import random
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 
 from tasks.lib import errors, files
-from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
-from tasks.lib.corpus import dataset, imdb, shards
+from tasks.lib.config import FitConfig, NetworkConfig
+from tasks.lib.corpus import dataset
 from tasks.lib.network import forward, model
+from tasks.lib.network.checkpoint import Checkpoint, Progress
+from tests.support.corpora import CONFIG
 
-CONFIG = ShardConfig(num_words=300, maxlen=12)
 FIT = FitConfig(epochs=4, batch_size=32, seed=3)
 NETWORKS = [
     NetworkConfig(cell=cell, layers=layers, bidirectional=both, embedding_dim=4, units=3)
@@ -25,26 +24,7 @@ NETWORKS = [
 ]
 
 
-def reviews(count: int) -> imdb.Split:
-    """Reviews whose label shows in their words."""
-    chance = random.Random(count)
-    labels = np.array([number % 2 for number in range(count)], np.uint8)
-    ranks = np.empty(count, object)
-    ranks[:] = [
-        [chance.randrange(1, 150) + 140 * int(label) for _ in range(chance.randrange(1, 30))] for label in labels
-    ]
-    return imdb.Split(ranks, labels)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shards of a small corpus."""
-    path = tmp_path_factory.mktemp("shards")
-    shards.write(path, shards.splits(reviews(400), reviews(100), 0.2), CONFIG)
-    return path
-
-
-def train(folder: Path, checkpoint: Path, on_epoch: model.OnEpoch | None = None) -> tuple[str, model.Progress]:
+def train(folder: Path, checkpoint: Path, on_epoch: model.OnEpoch | None = None) -> tuple[str, Progress]:
     """Digest of the weights after training, and the progress."""
     model.set_seed(FIT.seed)
     network = model.build(NETWORKS[0], CONFIG.num_words, CONFIG.maxlen)
@@ -53,7 +33,7 @@ def train(folder: Path, checkpoint: Path, on_epoch: model.OnEpoch | None = None)
         training = dataset.batches(folder, "train", FIT.batch_size, shuffle_seed=FIT.seed, first_epoch=first_epoch)
         return training, dataset.batches(folder, "validation", FIT.batch_size)
 
-    progress = model.fit(network, datasets, FIT, model.Checkpoint(checkpoint), on_epoch=on_epoch)
+    progress = model.fit(network, datasets, FIT, Checkpoint(checkpoint), on_epoch=on_epoch)
     return files.arrays_digest(network.get_weights()), progress
 
 
@@ -62,14 +42,14 @@ class Killed(Exception):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(folder: Path) -> tuple[str, model.Progress]:
+def undisturbed(folder: Path) -> tuple[str, Progress]:
     """What a training that nothing disturbs ends with."""
     return train(folder, folder.with_name("undisturbed.npz"))
 
 
 @pytest.mark.parametrize("last_epoch", [1, 3])
 def test_a_resumed_training_that_ends_with_other_weights(
-    folder: Path, tmp_path: Path, undisturbed: tuple[str, model.Progress], last_epoch: int
+    folder: Path, tmp_path: Path, undisturbed: tuple[str, Progress], last_epoch: int
 ) -> None:
 
     def kill(epoch: int, logs: model.Logs) -> None:
@@ -87,7 +67,7 @@ def test_a_resumed_training_that_ends_with_other_weights(
 
 @pytest.mark.parametrize("keep", [0, 2, 1000])
 def test_a_damaged_checkpoint_that_is_believed(
-    folder: Path, tmp_path: Path, undisturbed: tuple[str, model.Progress], keep: int
+    folder: Path, tmp_path: Path, undisturbed: tuple[str, Progress], keep: int
 ) -> None:
     whole = folder.with_name("undisturbed.npz").read_bytes()
     flipped = bytearray(whole)
@@ -95,43 +75,7 @@ def test_a_damaged_checkpoint_that_is_believed(
     (tmp_path / "a.npz").write_bytes(whole[:keep] or flipped)
     network = model.build(NETWORKS[0], CONFIG.num_words, CONFIG.maxlen)
     network.compile(optimizer="adam", loss="binary_crossentropy")
-    assert model.Checkpoint(tmp_path / "a.npz").restore(network) == (None, model.Progress())
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> tuple[model.Checkpoint, Any]:
-    """The checkpoint of a network after an epoch, and the same network with other weights."""
-    network = model.build(NetworkConfig(embedding_dim=1, units=1), num_words=4, maxlen=2)
-    network.compile(optimizer="adam", loss="binary_crossentropy")
-    network.optimizer.build(network.trainable_variables)
-    checkpoint = model.Checkpoint(tmp_path / "a.npz")
-    checkpoint.save(network, network.get_weights(), model.Progress({"loss": [0.5]}, best=0.5))
-    network.set_weights([weights + 1 for weights in network.get_weights()])
-    return checkpoint, network
-
-
-def test_a_flipped_bit_in_a_checkpoint_that_ends_the_training_or_changes_it(tiny: tuple[model.Checkpoint, Any]) -> None:
-    """Wherever it is: in an array, in a name, or in what the archive says of itself."""
-    checkpoint, network = tiny
-    whole = checkpoint.path.read_bytes()
-    before = files.arrays_digest(network.get_weights())
-    for offset in range(0, len(whole), 3):
-        flipped = bytearray(whole)
-        flipped[offset] ^= 1 << offset % 8
-        checkpoint.path.write_bytes(flipped)
-        assert checkpoint.restore(network) == (None, model.Progress()), f"byte {offset}"
-    assert checkpoint.is_damaged()
-    assert files.arrays_digest(network.get_weights()) == before
-
-
-def test_a_checkpoint_that_is_missing_or_whole_and_called_damaged(tiny: tuple[model.Checkpoint, Any]) -> None:
-    checkpoint, network = tiny
-    assert not checkpoint.is_damaged()
-    best, progress = checkpoint.restore(network)
-    assert progress == model.Progress({"loss": [0.5]}, best=0.5)
-    assert files.arrays_digest(network.get_weights()) == files.arrays_digest(best or [])
-    files.remove(checkpoint.path)
-    assert not checkpoint.is_damaged()
+    assert Checkpoint(tmp_path / "a.npz").restore(network) == (None, Progress())
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: f"{n.cell}-{n.layers}-{n.bidirectional}")
@@ -216,67 +160,3 @@ def test_a_gpu_that_is_asked_for_and_not_there() -> None:
         pytest.skip("there is a GPU")
     with pytest.raises(errors.InputError, match="--device gpu: expected a GPU"):
         model.choose_device("gpu")
-
-
-def rows(batches: Any) -> list[tuple[int, ...]]:
-    return [tuple(row) for ids, _ in batches.as_numpy_iterator() for row in ids.tolist()]
-
-
-def test_an_epoch_that_leaves_rows_out_or_repeats_them(folder: Path) -> None:
-    stored, _ = shards.read(shards.paths(folder, "train"))
-    batches = dataset.batches(folder, "train", 32, shuffle_seed=1)
-    assert len(batches) == 10
-    for _ in range(2):
-        assert sorted(rows(batches)) == sorted(map(tuple, stored.tolist()))
-
-
-def test_epochs_in_the_same_order(folder: Path) -> None:
-    batches = dataset.batches(folder, "train", 32, shuffle_seed=1)
-    first, second = rows(batches), rows(batches)
-    assert first != second
-    assert rows(dataset.batches(folder, "train", 32, shuffle_seed=1)) == first
-    assert rows(dataset.batches(folder, "train", 32, shuffle_seed=1, first_epoch=1)) == second
-    assert rows(dataset.batches(folder, "train", 32, shuffle_seed=2)) != first
-
-
-def test_labels_that_part_from_their_rows(folder: Path) -> None:
-    ids, labels = shards.read(shards.paths(folder, "train"))
-    expected = {tuple(row): label for row, label in zip(ids.tolist(), labels.tolist(), strict=True)}
-    for batch, found in dataset.batches(folder, "train", 7, shuffle_seed=1).as_numpy_iterator():
-        assert [expected[tuple(row)] for row in batch.tolist()] == found.tolist()
-
-
-def test_a_corpus_larger_than_the_shuffle_buffer_held_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "SHUFFLE_ROWS", 50)
-    monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 20)
-    stored, _ = shards.read(shards.paths(folder, "train"))
-    assert sorted(rows(dataset.batches(folder, "train", 32, shuffle_seed=1))) == sorted(map(tuple, stored.tolist()))
-
-
-def test_shards_with_other_names_types_or_checksums(folder: Path) -> None:
-    import pyarrow.parquet as pq
-
-    names = sorted(path.name for path in folder.iterdir())
-    assert names == [
-        "manifest.json", "test-00000-of-00001.parquet", "train-00000-of-00001.parquet",
-        "validation-00000-of-00001.parquet",
-    ]  # fmt: skip
-    schema = pq.read_schema(folder / names[1])
-    assert str(schema.field("token_ids").type) == "fixed_size_list<element: int32>[12]"
-    assert str(schema.field("label").type) == "uint8"
-
-
-def test_a_flipped_bit_in_a_page_that_is_read(folder: Path, tmp_path: Path) -> None:
-    (path,) = shards.paths(folder, "test")
-    content = bytearray(path.read_bytes())
-    content[len(content) // 3] ^= 1
-    bad = tmp_path / path.name
-    bad.write_bytes(content)
-    with pytest.raises(OSError, match="CRC"):
-        shards.read([bad])
-
-
-@pytest.mark.parametrize("share", [0.99, 0.9999])
-def test_a_split_without_a_review(share: float) -> None:
-    with pytest.raises(errors.InputError, match="--validation-split"):
-        shards.splits(reviews(20), reviews(5), share)

@@ -10,7 +10,7 @@ from typing import Any
 from tasks.lib import files, scoring
 from tasks.lib.config import FitConfig, NetworkConfig, ScoreConfig, ShardConfig
 from tasks.lib.corpus import imdb, shards
-from tasks.lib.models import bundles
+from tasks.lib.models import releases
 
 
 def prepare(archive: Path, folder: Path) -> float:
@@ -25,6 +25,7 @@ def epoch(folder: Path, checkpoint: Path) -> float:
     """Seconds of an epoch of the training, checkpoint included: the median of three; the first one compiles."""
     from tasks.lib.corpus import dataset
     from tasks.lib.network import model
+    from tasks.lib.network.checkpoint import Checkpoint
 
     def datasets(first: int) -> Any:
         train = dataset.batches(folder, "train", 128, shuffle_seed=0, first_epoch=first)
@@ -33,7 +34,7 @@ def epoch(folder: Path, checkpoint: Path) -> float:
     model.choose_device("auto")
     checkpoint.unlink(missing_ok=True)  # or there would be nothing to train
     built = model.build(NetworkConfig(), ShardConfig().num_words, ShardConfig().maxlen)
-    progress = model.fit(built, datasets, FitConfig(epochs=4), model.Checkpoint(checkpoint))
+    progress = model.fit(built, datasets, FitConfig(epochs=4), Checkpoint(checkpoint))
     return statistics.median(progress.history["seconds"][1:])
 
 
@@ -70,7 +71,7 @@ def feed(folder: Path) -> float:
 
 def score(models: Path, dump: Path, folder: Path) -> float:
     """Seconds to score a dump into its published tables, model loaded."""
-    model = scoring.Model.open(models, bundles.current_id(models))
+    model = scoring.Model.open(models, releases.current_id(models))
     sha256 = files.sha256(dump)
     started = time.perf_counter()
     scoring.score(dump, dump.name, sha256, model, ScoreConfig(), folder / "t.parquet", folder / "q.parquet")

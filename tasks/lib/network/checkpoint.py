@@ -1,0 +1,93 @@
+"""The state of a training after its last whole epoch, kept so that a killed training can go on."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.lib import files
+
+DIGEST_BYTES = 32
+Network = Any  # a compiled keras.Model
+
+
+@dataclass
+class Progress:
+    """What a training has to remember from one epoch to the next, besides weights and optimizer."""
+
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best: float | None = None
+    best_epoch: int = 0
+    wait: int = 0
+    stopped: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that are done."""
+        return len(self.history.get("loss", []))
+
+
+class Checkpoint:
+    """The state of a training after its last whole epoch, in one file that is replaced in one step.
+
+    The file is an .npz with the sha256 of its bytes behind them: the checksums of the archive leave out its
+    directory, where a flipped bit hides an array or asks for an unknown compression.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def save(self, model: Network, best_weights: list[Any] | None, progress: Progress) -> None:
+        """Writes weights, optimizer variables, the best weights so far, and `progress`."""
+        arrays = {f"weights/{n}": value for n, value in enumerate(model.get_weights())}
+        arrays |= {f"optimizer/{n}": np.asarray(v) for n, v in enumerate(model.optimizer.variables)}
+        arrays |= {f"best/{n}": np.asarray(value) for n, value in enumerate(best_weights or [])}
+        arrays["progress"] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
+        with files.new_file(self.path) as temporary:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+            digest = bytes.fromhex(files.sha256(temporary))
+            with temporary.open("ab") as file:
+                file.write(digest)
+
+    def restore(self, model: Network) -> tuple[list[Any] | None, Progress]:
+        """Puts weights and optimizer back and returns the best weights and the progress.
+
+        A missing or damaged checkpoint gives (None, empty progress) and leaves the model alone.
+        """
+        content = self._content()
+        if content is None:
+            return None, Progress()
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            progress = Progress(**json.loads(arrays["progress"].tobytes()))
+            weights, optimizer, best = (
+                [arrays[f"{group}/{n}"] for n in range(_count(arrays, group))]
+                for group in ("weights", "optimizer", "best")
+            )
+        model.set_weights(weights)
+        for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
+            variable.assign(value)
+        return best or None, progress
+
+    def is_damaged(self) -> bool:
+        """Whether there is a checkpoint that cannot be used, so that the training starts anew."""
+        return self.path.exists() and self._content() is None
+
+    def _content(self) -> bytes | None:
+        """The bytes of the archive, or None if it is missing or damaged."""
+        try:
+            stored = self.path.read_bytes()
+        except OSError:
+            return None
+        content, digest = stored[:-DIGEST_BYTES], stored[-DIGEST_BYTES:]
+        return content if hashlib.sha256(content).digest() == digest else None
+
+
+def _count(arrays: Any, group: str) -> int:
+    return sum(name.startswith(f"{group}/") for name in arrays.files)

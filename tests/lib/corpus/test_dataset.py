@@ -1,0 +1,45 @@
+"""The tf.data pipeline: each epoch has every row once, in an order of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.lib.corpus import dataset, shards
+
+
+def rows(batches: Any) -> list[tuple[int, ...]]:
+    return [tuple(row) for ids, _ in batches.as_numpy_iterator() for row in ids.tolist()]
+
+
+def test_an_epoch_that_leaves_rows_out_or_repeats_them(folder: Path) -> None:
+    stored, _ = shards.read(shards.paths(folder, "train"))
+    batches = dataset.batches(folder, "train", 32, shuffle_seed=1)
+    assert len(batches) == 10
+    for _ in range(2):
+        assert sorted(rows(batches)) == sorted(map(tuple, stored.tolist()))
+
+
+def test_epochs_in_the_same_order(folder: Path) -> None:
+    batches = dataset.batches(folder, "train", 32, shuffle_seed=1)
+    first, second = rows(batches), rows(batches)
+    assert first != second
+    assert rows(dataset.batches(folder, "train", 32, shuffle_seed=1)) == first
+    assert rows(dataset.batches(folder, "train", 32, shuffle_seed=1, first_epoch=1)) == second
+    assert rows(dataset.batches(folder, "train", 32, shuffle_seed=2)) != first
+
+
+def test_labels_that_part_from_their_rows(folder: Path) -> None:
+    ids, labels = shards.read(shards.paths(folder, "train"))
+    expected = {tuple(row): label for row, label in zip(ids.tolist(), labels.tolist(), strict=True)}
+    for batch, found in dataset.batches(folder, "train", 7, shuffle_seed=1).as_numpy_iterator():
+        assert [expected[tuple(row)] for row in batch.tolist()] == found.tolist()
+
+
+def test_a_corpus_larger_than_the_shuffle_buffer_held_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "SHUFFLE_ROWS", 50)
+    monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 20)
+    stored, _ = shards.read(shards.paths(folder, "train"))
+    assert sorted(rows(dataset.batches(folder, "train", 32, shuffle_seed=1))) == sorted(map(tuple, stored.tolist()))
