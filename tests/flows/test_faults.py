@@ -222,7 +222,7 @@ def test_a_model_released_meanwhile_that_takes_half_of_the_files(
         asked.append("")
         return original(models) if len(asked) == 1 else "gru-000000000000"
 
-    monkeypatch.setattr(bundles, "current_id", changing)
+    monkeypatch.setattr(releases, "current_id", changing)
     score(data_dir=inbox.root)
     assert {path.parent.name for path in score_tables(inbox)} == {f"model={model_id}"}
     assert all(set(pq.read_table(path)["model_id"].to_pylist()) == {model_id} for path in score_tables(inbox))
