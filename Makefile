@@ -32,7 +32,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test-slow: $(READY) ## kill it, fill its disk, run it four times at once; ten minutes
-	$(BIN)/python -m pytest tests/slow
+	$(BIN)/python -m pytest -m slow
 
 bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)
 	$(BIN)/python -m tests.tools.benchmarks
@@ -74,7 +74,7 @@ automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of 
 	$(ON_SERVER) python -m tasks.running.automations $(WEBHOOK)
 
 test-deploy: $(READY) ## try server, worker, kills and restarts for real; ten minutes
-	$(BIN)/python -m pytest -m deploy tests/deploy -s
+	$(BIN)/python -m pytest -m deploy -s
 
 screenshots: $(READY) ## take the pictures of the UI again; needs chromium
 	$(BIN)/python -m tests.tools.screenshots

@@ -1,8 +1,10 @@
-"""Fixtures: the sample corpus, the real one where IMDB_DIR names it, and one Prefect server for all flow runs."""
+"""Fixtures: the sample corpus, the real one where IMDB_DIR names it, the Prefect servers, each started once."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from tasks.running import environment
 from tests.support import tally
+from tests.support.house import House, copy_clone
 
 environment.prepare(command_line=False)
 
@@ -19,6 +22,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(
             "tried: " + ", ".join(f"{count:,} {what}" for what, count in sorted(tally.tried.items()))
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_everything_when_told_to_end() -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +57,28 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     settings = {PREFECT_LOCAL_STORAGE_PATH: storage, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(settings), prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A fresh clone with its server up and its deployments made, with two dumps in the inbox."""
+    house = House(copy_clone(tmp_path_factory.mktemp("house") / "clone"))
+    inbox = house.data / "inbox"
+    inbox.mkdir()
+    for name in ("reviews-columns.csv", "reviews-test.csv.gz"):
+        shutil.copy(house.data / "sample" / name, inbox)
+    house.serve()
+    try:
+        house.make_now("deploy")
+        yield house
+    finally:
+        house.stop_all()
+
+
+@pytest.fixture
+def worker(house: House) -> House:
+    """The house with its worker at work, which runs what the tests ask for alone."""
+    house.pause()
+    if "worker" not in house.processes:
+        house.start("worker")
+    return house

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.conftest import ROOT, processes, wait_until
+from tests.support.house import ROOT, processes, wait_until
+
+pytestmark = pytest.mark.deploy
 
 
 def train(data: Path, home: Path, *options: str) -> subprocess.Popen[str]:

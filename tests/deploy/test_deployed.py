@@ -8,8 +8,11 @@ import re
 from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
-from tests.deploy.conftest import TINY, House, wait_until
+from tests.support.house import TINY, House, wait_until
+
+pytestmark = pytest.mark.deploy
 
 
 def rows_of(house: House) -> dict[str, int]:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.conftest import ROOT, TINY, House, copy_clone, free_port, wait_until
+from tests.support.house import ROOT, TINY, House, copy_clone, free_port, wait_until
+
+pytestmark = pytest.mark.deploy
 
 PASSWORD = "operator:a password of the tests"
 

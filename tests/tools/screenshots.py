@@ -21,7 +21,7 @@ from urllib.request import Request, urlopen
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
-from tests.deploy.conftest import House, copy_clone, wait_until
+from tests.support.house import House, copy_clone, wait_until
 
 TARGET = Path(__file__).parent / "screenshots"
 WIDTH, HEIGHT = 1280, 900

@@ -21,6 +21,8 @@ from tasks.lib.models import bundles, releases
 from tests.support import misbehaving
 from tests.support.commands import SCORE, TRAIN, Command, run
 
+pytestmark = pytest.mark.slow
+
 LONG_ROWS = 150_000
 
 

@@ -19,7 +19,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.deploy.conftest import TINY, House, process_of, processes, send, wait_until
+from tests.support.house import TINY, House, process_of, processes, send, wait_until
+
+pytestmark = pytest.mark.deploy
 
 ROWS = 100_000  # four seconds of scoring on a quiet machine with two cores
 EVERY = 1000  # one review of so many is empty: quarantined

@@ -1,4 +1,4 @@
-"""Real servers, workers and runs, each in a fresh copy of the clone; `make test-deploy` runs them.
+"""Real servers, workers and runs, each in a fresh copy of the clone.
 
 Everything listens on free ports of 127.0.0.1, keeps its Prefect in the test's own folder, and is ended by its id.
 """
@@ -22,8 +22,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 # A network so small that an epoch of the sample corpus takes a fifth of a second.
@@ -33,17 +31,6 @@ TINY: dict[str, Any] = {
     "network": {"units": 4, "embedding_dim": 4},
 }
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.deploy)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _end_everything_when_told_to_end() -> None:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def copy_clone(target: Path) -> Path:
@@ -250,28 +237,3 @@ def process_of(run: str) -> int | None:
             if b"prefect.engine" in command and mark in Path(f"/proc/{number}/environ").read_bytes():
                 return number
     return None
-
-
-@pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A fresh clone with its server up and its deployments made, with two dumps in the inbox."""
-    house = House(copy_clone(tmp_path_factory.mktemp("house") / "clone"))
-    inbox = house.data / "inbox"
-    inbox.mkdir()
-    for name in ("reviews-columns.csv", "reviews-test.csv.gz"):
-        shutil.copy(house.data / "sample" / name, inbox)
-    house.serve()
-    try:
-        house.make_now("deploy")
-        yield house
-    finally:
-        house.stop_all()
-
-
-@pytest.fixture
-def worker(house: House) -> House:
-    """The house with its worker at work, which runs what the tests ask for alone."""
-    house.pause()
-    if "worker" not in house.processes:
-        house.start("worker")
-    return house

@@ -17,6 +17,8 @@ import pytest
 from tasks.lib.layout import Layout
 from tests.support.commands import ROOT, SCORE, TRAIN, Command, run
 
+pytestmark = pytest.mark.slow
+
 DASK = [*SCORE, "--runner", "dask", "--dask-split", "4"]
 ROWS = {"one.csv": 40_000, "three.csv": 40_000, "two.csv": 40_000, "large.csv": 150_000}
 
