@@ -22,12 +22,12 @@ from prefect import flow
 
 from tasks.lib import files
 from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
-from tasks.lib.corpus import sources
-from tasks.lib.layout import CLONE, SAMPLE, Layout
+from tasks.lib.corpus.sources import sources
+from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
 from tasks.running import command_line, events, locks
 from tasks.training import caching
-from tasks.training.artifacts import Baseline, Bundle, Evaluation
+from tasks.training.artifacts import Bundle
 from tasks.training.baseline import evaluate_baseline
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
@@ -35,7 +35,7 @@ from tasks.training.fit import fit_network
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.publish import release_model, write_bundle
-from tasks.training.report import report_training
+from tasks.training.report import log_training, report_training
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -60,71 +60,39 @@ def train(
 
     Args:
         data_dir: Folder for everything that is read and made.
-        refresh: Make every step anew.
+        refresh: Run every step again.
     """
     data = Layout((CLONE / data_dir).resolve())
+    step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / "train.lock"):
-        for folder in (data.raw, data.shards, data.work, data.cache / "recipes"):
-            files.sweep(folder)
-        with locks.waiting(data.locks / locks.RELEASE):
-            files.sweep(data.models)
-        step = caching.Steps(data, refresh)
-        made = pipeline(step, corpus, shards, network, fit, data.root)
+        sweep(data)
+        bundle = pipeline(step, corpus, shards, network, fit)
         before = releases.current_or_none(data.models)
-        verdict = release_model(made[0], release, data.root)
-    bundle, _, baseline = made
-    summarize(data, *made, verdict)
-    report_training(data, bundle, baseline, before, verdict, step.done)
+        verdict = release_model(bundle, release, data.root)
+    log_training(data, bundle, verdict)
+    report_training(data, bundle, before, verdict, step.done)
     events.announce(data.models, before)
 
 
 def pipeline(
-    step: caching.Runner,
-    corpus: CorpusConfig,
-    shards: ShardConfig,
-    network: NetworkConfig,
-    fit: FitConfig,
-    data_dir: Path,
-) -> tuple[Bundle, Evaluation, Baseline]:
+    step: caching.Runner, corpus: CorpusConfig, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
+) -> Bundle:
     """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do."""
-    archive, word_index = sources.sources(corpus, SAMPLE)
-    labelled = step(download_corpus, archive=archive, word_index=word_index, corpus=corpus.corpus, data_dir=data_dir)
-    prepared = step(write_shards, corpus=labelled, config=shards, data_dir=data_dir)
-    fitted = step(fit_network, prepared=prepared, network=network, config=fit, data_dir=data_dir)
-    evaluation = step(evaluate_network, prepared=prepared, fitted=fitted, device=fit.device, data_dir=data_dir)
-    baseline = step(evaluate_baseline, prepared=prepared, data_dir=data_dir)
-    title = f"{network.cell} on the {corpus.corpus} corpus"
-    plots = step(render_plots, fitted=fitted, evaluation=evaluation, title=title, data_dir=data_dir)
-    bundle = step(
-        write_bundle,
-        corpus=labelled,
-        prepared=prepared,
-        fitted=fitted,
-        baseline=baseline,
-        evaluation=evaluation,
-        plots=plots,
-        shard_config=shards,
-        network=network,
-        fit_config=fit,
-        data_dir=data_dir,
-    )
-    return bundle, evaluation, baseline
+    labelled = step(download_corpus, sources(corpus))
+    prepared = step(write_shards, labelled, shards)
+    fitted = step(fit_network, prepared, network, fit)
+    evaluation = step(evaluate_network, prepared, fitted)
+    baseline = step(evaluate_baseline, prepared)
+    plots = step(render_plots, fitted, evaluation)
+    return step(write_bundle, labelled, prepared, fitted, evaluation, baseline, plots)
 
 
-def summarize(
-    data: Layout, bundle: Bundle, evaluation: Evaluation, baseline: Baseline, verdict: dict[str, str]
-) -> None:
-    """Logs the results and where they are."""
-    folder = data.root / bundle.folder
-    log.info("Test accuracy: %.2f%%", 100 * evaluation.metrics["accuracy"])
-    log.info("Test loss: %.4f", evaluation.metrics["loss"])
-    log.info("Baseline accuracy: %.2f%% (bag of words, logistic regression)", 100 * baseline.accuracy)
-    if bundle.corpus == "sample":
-        log.info("The sample corpus is synthetic: these numbers mean nothing.")
-    log.info("Verdict: %s (%s)", verdict["verdict"], verdict["reason"])
-    log.info("Model: %s", folder)
-    log.info("Loss plot: %s", folder / "loss.png")
-    log.info("Evaluation plot: %s", folder / "evaluation.png")
+def sweep(data: Layout) -> None:
+    """Removes what killed trainings left half-written."""
+    for folder in (data.raw, data.shards, data.work, data.cache / "recipes"):
+        files.sweep(folder)
+    with locks.waiting(data.locks / locks.RELEASE):
+        files.sweep(data.models)
 
 
 app = App(name="train.py", help=__doc__, version_flags=[], help_format="plaintext")
@@ -139,7 +107,7 @@ def main(
     fit: Annotated[FitConfig, Parameter(name="*")] = FitConfig(),
     release: Annotated[ReleaseConfig, Parameter(name="*")] = ReleaseConfig(),
     data_dir: command_line.DataDir = command_line.DEFAULT_DATA,
-    refresh: Annotated[bool, Parameter(negative="", help="Make every step anew.")] = False,
+    refresh: Annotated[bool, Parameter(negative="", help="Run every step again.")] = False,
     explain: Annotated[
         bool, Parameter(negative="", help="Say which steps would run, and why, and run nothing.")
     ] = False,
@@ -147,9 +115,9 @@ def main(
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
     if explain:
         explanation = caching.Explanation(Layout(data_dir.resolve()))
-        pipeline(explanation, corpus, shards, network, fit, data_dir.resolve())
+        pipeline(explanation, corpus, shards, network, fit)
         for step in explanation.done:
-            log.info("%-10s %s", step.name, "from the cache" if step.cached else step.reason)
+            log.info("%-10s %s", step.name, step.result)
         return
     with temporary_server.running():
         train(corpus, shards, network, fit, release, data_dir.resolve(), refresh)

@@ -10,9 +10,9 @@ class InputError(PipelineError):
 
 
 class DownloadError(PipelineError):
-    """A file could not be fetched, or what came is not what was asked for. `passing`: soon it may go better."""
+    """A file could not be fetched, or what came is not what was asked for. `retryable`: another try may succeed."""
 
-    passing = True
+    retryable = True
 
 
 class ModelError(PipelineError):

@@ -1,4 +1,4 @@
-"""Records: what a task returns. A few facts, and the files that it made with their sha256."""
+"""Records: what a task returns. A few facts, its configuration, and the files that it made with their sha256."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.lib import files
+from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
 
 
 class Record(BaseModel):
     """The base of all records.
 
-    `identity` is the digest of what was made: a step that takes this record runs again only when it changes.
-    `made_files` maps paths relative to the data folder to the sha256 of their bytes.
-    `seal` is the digest of all other fields, so that a record altered on disk is not believed.
+    `identity` is the digest of what was made and of its configuration: a step that takes this record runs again only
+    when it changes. `made_files` maps paths relative to the data folder to the sha256 of their bytes. `seal` is the
+    digest of all other fields, so that a record altered on disk does not count.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,17 +58,21 @@ class Corpus(Record):
 
 
 class Shards(Record):
-    """Parquet shards of padded token ids."""
+    """Parquet shards of padded token ids; `manifest` is the sha256 of theirs."""
 
+    corpus: str
+    config: ShardConfig
     folder: str
-    rows: dict[str, int]
-    num_words: int
-    maxlen: int
+    manifest: str
 
 
 class Fitted(Record):
-    """A trained network."""
+    """A trained network; `weights` is their digest."""
 
+    corpus: str
+    network: NetworkConfig
+    config: FitConfig
+    weights: str
     model: str
     history: dict[str, list[float]]
     best_epoch: int
@@ -100,9 +105,10 @@ class Plots(Record):
 
 
 class Bundle(Record):
-    """A published model bundle."""
+    """A published model bundle, with what its metrics.json says."""
 
     model_id: str
     folder: str
     corpus: str
-    accuracy: float
+    metrics: dict[str, Any]
+    baseline_seconds: float

@@ -31,6 +31,6 @@ def evaluate_baseline(prepared: Shards, data_dir: Path) -> Baseline:
     train, test = (
         shards.read_row_groups(shards.row_groups(shards.paths(folder, split))) for split in ("train", "test")
     )
-    accuracy = metrics.baseline_accuracy(train, test, prepared.num_words)
+    accuracy = metrics.baseline_accuracy(train, test, prepared.config.num_words)
     log.info("bag of words: test accuracy %.2f%%", 100 * accuracy)
     return Baseline(identity=files.digest(accuracy), accuracy=accuracy, seconds=time.perf_counter() - started)

@@ -1,14 +1,15 @@
 """When a step has to run, and when its earlier result will do.
 
-A task's cache key is made of the identities of the records that it takes, its own configuration, the source of
-its module and of the `tasks.lib` modules behind it, and the versions of the libraries that shape its result.
-Prefect keeps the records as JSON under that key. They are an index: the files are the truth, so a record is
-believed only if it is whole and all its files are there with their sha256.
+A step's cache key is made of the identities of the records that it takes, its configuration, the source of its module
+and of the `tasks.lib` modules behind it, and the versions of the libraries that shape its result. Prefect keeps the
+records as JSON under that key. They are an index: the files are the truth, so a record counts only if it is whole and
+all its files are there with their sha256.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import logging
 import platform
@@ -38,7 +39,7 @@ R = TypeVar("R", bound=Record)
 Recipe = dict[str, dict[str, Any]]
 
 # Modules whose source is no part of a key: the values of a configuration are in it already, the texts of errors
-# and the names of folders shape no result, and a record of another form is not believed anyway.
+# and the names of folders shape no result, and a record of another form does not count anyway.
 NOT_CODE = frozenset({"artifacts", "config", "errors", "layout"})
 
 
@@ -52,26 +53,30 @@ class MadeFrom(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         """The key of one call of the task, which is also the file name of its result."""
-        return key(task_ctx.task, inputs)
+        return key(task_ctx.task, *(value for name, value in inputs.items() if name != "data_dir"))
 
 
-def recipe(task: Task[..., Any], inputs: dict[str, Any]) -> Recipe:
-    """All that a result depends on, by kind: input, config, code, version. Paths say where, not what: left out."""
+def recipe(task: Task[..., Any], *inputs: Any) -> Recipe:
+    """All that a result depends on, by kind: input, config, code, version."""
     made_from: Recipe = {"input": {}, "config": {}, "code": source_digests(task.fn.__module__), "version": {}}
-    for name, value in inputs.items():
+    for name, value in _named(task, inputs).items():
         if isinstance(value, StageConfig):
             made_from["config"] |= value.model_dump(mode="json")
-        elif not isinstance(value, Path):
-            made_from["input"][name] = getattr(value, "identity", value)
+        else:
+            made_from["input"][name] = value.identity
     libraries = task.cache_policy.libraries if isinstance(task.cache_policy, MadeFrom) else ()
     made_from["version"] = {name: version(name) for name in libraries}
     made_from["version"]["python"] = ".".join(platform.python_version_tuple()[:2])
     return made_from
 
 
-def key(task: Task[..., Any], inputs: dict[str, Any]) -> str:
+def key(task: Task[..., Any], *inputs: Any) -> str:
     """The cache key of a call: the task's name and the digest of its recipe."""
-    return f"{task.name}-{files.digest(recipe(task, inputs))[:24]}"
+    return f"{task.name}-{files.digest(recipe(task, *inputs))[:24]}"
+
+
+def _named(task: Task[..., Any], inputs: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(inspect.signature(task.fn).parameters, inputs, strict=False))  # the last one is data_dir
 
 
 @cache
@@ -80,14 +85,12 @@ def source_digests(module: str) -> dict[str, str]:
     found: dict[str, str] = {}
     waiting = [module]
     while waiting:
-        name = waiting.pop()
-        path = CLONE / f"{name.replace('.', '/')}.py"
-        if name in found or not path.is_file():
-            continue
-        source = path.read_bytes()
-        found[name] = files.sha256(path)
-        waiting += [other for other in _imports(source) if other.rpartition(".")[2] not in NOT_CODE]
-    return {name.replace(".", "/") + ".py": digest for name, digest in sorted(found.items())}
+        name = waiting.pop().replace(".", "/") + ".py"
+        path = CLONE / name
+        if name not in found and path.is_file():
+            found[name] = files.sha256(path)
+            waiting += [other for other in _imports(path.read_bytes()) if other.rpartition(".")[2] not in NOT_CODE]
+    return dict(sorted(found.items()))
 
 
 def _imports(source: bytes) -> Iterator[str]:
@@ -101,44 +104,49 @@ def _imports(source: bytes) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a run: whether its result came from the cache, and if not, why it had to be made."""
+    """One step of a run: why it had to run, or "" if its result came from the cache."""
 
     name: str
-    cached: bool
     reason: str
     seconds: float = 0.0
 
+    @property
+    def result(self) -> str:
+        """Where its result came from."""
+        return self.reason or "from the cache"
+
 
 class Runner(Protocol):
-    """Runs a task as a step of a pipeline, or tells what running it would mean."""
+    """Runs a task as a step of a pipeline, or finds out what running it would mean."""
 
-    def __call__(self, task: Task[..., R], **inputs: Any) -> R: ...
+    def __call__(self, task: Task[..., R], *inputs: Any) -> R: ...
 
 
 @dataclass
 class Steps:
-    """Runs tasks as steps over one data folder and remembers what came from the cache."""
+    """Runs tasks as steps over one data folder, which it adds to their inputs, and keeps what each step did."""
 
     data: Layout
     refresh: bool = False
     done: list[Step] = field(default_factory=list)
 
-    def __call__(self, task: Task[..., R], **inputs: Any) -> R:
-        """The task's record: the cached one if it is whole and its files are, else made anew."""
+    def __call__(self, task: Task[..., R], *inputs: Any) -> R:
+        """The task's record: the cached one if it and its files are whole, else that of a new run."""
         started = time.perf_counter()
         found, reason = look_up(task, inputs, self.data)
         if self.refresh:
-            found, reason = None, "--refresh was given"
-        log.info("%-16s %s", task.name, "from the cache" if found else reason)
+            found, reason = None, "--refresh"
+        log.info("%-10s %s", task.name, reason or "from the cache")
         record = task.with_options(
             persist_result=True,
             result_serializer="json",
             result_storage=self.data.cache,
             refresh_cache=found is None,
-        )(**inputs)
+        )(*inputs, data_dir=self.data.root)
         if found is None:
-            _write_recipe(task, inputs, self.data)
-        self.done.append(Step(task.name, found is not None, reason, time.perf_counter() - started))
+            path = _recipes(task, self.data) / f"{key(task, *inputs)}.json"
+            files.write(path, files.json_bytes(recipe(task, *inputs)))
+        self.done.append(Step(task.name, reason, time.perf_counter() - started))
         return record
 
 
@@ -149,29 +157,29 @@ class Explanation:
     data: Layout
     done: list[Step] = field(default_factory=list)
 
-    def __call__(self, task: Task[..., R], **inputs: Any) -> R:
-        """The cached record, or None if the task would run; then the steps behind it cannot be known."""
-        unknown = [name for name, value in inputs.items() if value is None]
+    def __call__(self, task: Task[..., R], *inputs: Any) -> R:
+        """The cached record, or None if the task would run; then the steps after it cannot be known."""
+        unknown = [name for name, value in _named(task, inputs).items() if value is None]
         if unknown:
             found, reason = None, f"waits for a step that would run ({', '.join(unknown)})"
         else:
             found, reason = look_up(task, inputs, self.data)
-        self.done.append(Step(task.name, found is not None, reason))
+        self.done.append(Step(task.name, reason))
         return found  # type: ignore[return-value]
 
 
-def look_up(task: Task[..., R], inputs: dict[str, Any], data: Layout) -> tuple[R | None, str]:
-    """The cached record of a call, or None and the reason why it has to be made (again)."""
-    path = data.cache / key(task, inputs)
+def look_up(task: Task[..., R], inputs: tuple[Any, ...], data: Layout) -> tuple[R | None, str]:
+    """The cached record of a call and "", or None and the reason why the task has to run."""
+    path = data.cache / key(task, *inputs)
     if not path.is_file():
-        return None, _what_changed(task, inputs, data)
+        return None, _what_changed(recipe(task, *inputs), _recipes(task, data))
     try:
         record = _read_result(path)
     except Exception as error:  # noqa: BLE001  a damaged result may fail in any way, and each means the same
         log.debug("%s: %s", path, error)
-        return None, "made again: its cached result is damaged"
+        return None, "cached result is damaged"
     damage = record.damage(data.root)
-    return (None, f"made again: {damage}") if damage else (record, "")
+    return (None, damage) if damage else (record, "")
 
 
 def _read_result(path: Path) -> Any:
@@ -189,24 +197,18 @@ def _recipes(task: Task[..., Any], data: Layout) -> Path:
     return data.cache / "recipes" / task.name
 
 
-def _write_recipe(task: Task[..., Any], inputs: dict[str, Any], data: Layout) -> None:
-    path = _recipes(task, data) / f"{key(task, inputs)}.json"
-    files.write(path, files.json_bytes(recipe(task, inputs)))
-
-
-def _what_changed(task: Task[..., Any], inputs: dict[str, Any], data: Layout) -> str:
+def _what_changed(wanted: Recipe, recipes: Path) -> str:
     """The difference to the most similar earlier call, in words."""
-    wanted = recipe(task, inputs)
     earlier: list[Recipe] = []
-    for path in sorted(_recipes(task, data).glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in sorted(recipes.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
             earlier.append(json.loads(path.read_bytes()))
         except ValueError:
             continue  # a torn recipe explains nothing and harms nothing
     if not earlier:
-        return "made for the first time"
+        return "no earlier result"
     nearest = min((_differences(old, wanted) for old in earlier), key=lambda found: (len(found), found))
-    return "made anew, changed: " + "; ".join(nearest)
+    return f"changed: {'; '.join(nearest)}" if nearest else "cached result was removed"
 
 
 def _differences(old: Recipe, new: Recipe) -> list[str]:
@@ -214,8 +216,7 @@ def _differences(old: Recipe, new: Recipe) -> list[str]:
     for kind, values in new.items():
         before = old.get(kind, {})
         for name in sorted(values.keys() | before.keys()):
-            if values.get(name) == before.get(name):
-                continue
-            plain = kind in ("config", "version")
-            found.append(f"{kind} {name}" + (f" {before.get(name)} -> {values.get(name)}" if plain else ""))
-    return found or ["its record was removed"]
+            if values.get(name) != before.get(name):
+                plain = kind in ("config", "version")
+                found.append(f"{kind} {name}" + (f" {before.get(name)} -> {values.get(name)}" if plain else ""))
+    return found

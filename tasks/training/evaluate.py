@@ -30,7 +30,7 @@ TOLERANCE = 0.01
     task_run_name="evaluate {fitted.model}",
     cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn", "keras", "tensorflow")),
 )
-def evaluate_network(prepared: Shards, fitted: Fitted, device: str, data_dir: Path) -> Evaluation:
+def evaluate_network(prepared: Shards, fitted: Fitted, data_dir: Path) -> Evaluation:
     """Scores the test reviews with the very code that scores new ones, and measures the result.
 
     Keras scores them too, on the device of the training: a model whose scores differ is not let through.
@@ -47,7 +47,7 @@ def evaluate_network(prepared: Shards, fitted: Fitted, device: str, data_dir: Pa
     ]
     probabilities = np.concatenate([block for block, _ in blocks])
     labels = np.concatenate([block for _, block in blocks])
-    model.choose_device(device)
+    model.choose_device(fitted.config.device)
     expected = model.predict(model.load(data_dir / fitted.model), dataset.batches(folder, "test", BATCH_SIZE))
     if (difference := float(np.abs(probabilities - expected).max())) > TOLERANCE:
         raise errors.ModelError(

@@ -32,13 +32,13 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
         from tasks.lib.network import model
 
     data = Layout(data_dir)
-    key = caching.key(fit_network, {"prepared": prepared, "network": network, "config": config})
+    key = caching.key(fit_network, prepared, network, config)
     checkpoint = Checkpoint(data.work / f"{key}.checkpoint.npz")
     if checkpoint.is_damaged():
         log.warning("%s: damaged, the training starts anew", checkpoint.path)
     device = model.choose_device(config.device)
     model.set_seed(config.seed)
-    built = model.build(network, prepared.num_words, prepared.maxlen)
+    built = model.build(network, prepared.config.num_words, prepared.config.maxlen)
     log.info("%s on %s, %s parameters", network.cell, device, f"{built.count_params():,}")
     shown = progress.Progress("train-progress", f"{network.cell} on {device}")
     run = model.fit(
@@ -63,10 +63,14 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     with files.new_folder(folder) as temporary:
         built.save(temporary / "model.keras")
     files.remove(checkpoint.path)
-    saved = folder / "model.keras"
+    saved, weights = folder / "model.keras", files.arrays_digest(built.get_weights())
     return Fitted(
-        identity=files.arrays_digest(built.get_weights()),
+        identity=files.digest(prepared.corpus, weights, network.model_dump(), config.model_dump()),
         made_files={data.relative(saved): files.sha256(saved)},
+        corpus=prepared.corpus,
+        network=network,
+        config=config,
+        weights=weights,
         model=data.relative(saved),
         history=run.history,
         best_epoch=run.best_epoch + 1,

@@ -15,12 +15,17 @@ from tasks.training.artifacts import Evaluation, Fitted, Plots
 from tasks.training.caching import MadeFrom
 
 
-@task(name="plot", task_run_name="plot {title}", cache_policy=MadeFrom(libraries=("matplotlib",)))
-def render_plots(fitted: Fitted, evaluation: Evaluation, title: str, data_dir: Path) -> Plots:
+@task(
+    name="plot",
+    task_run_name="plot {fitted.network.cell} on {fitted.corpus}",
+    cache_policy=MadeFrom(libraries=("matplotlib",)),
+)
+def render_plots(fitted: Fitted, evaluation: Evaluation, data_dir: Path) -> Plots:
     """Renders `loss.png` and `evaluation.png`."""
     from tasks.lib import figures  # Matplotlib takes a second to load
 
     data = Layout(data_dir)
+    title = f"{fitted.network.cell} on the {fitted.corpus} corpus"
     pictures = {
         "loss.png": figures.loss(fitted.history, fitted.best_epoch, title=title),
         "evaluation.png": _evaluation(evaluation, title),

@@ -26,13 +26,12 @@ def write_shards(corpus: Corpus, config: ShardConfig, data_dir: Path) -> Shards:
     folder = data.shards / files.digest(corpus.identity, config.model_dump())[:16]
     with files.new_folder(folder) as temporary:
         written = shards.write(temporary, splits, config)
-    rows = {name: len(split) for name, split in splits.items()}
-    log.info("%s: %s", folder, ", ".join(f"{count:,} {name}" for name, count in rows.items()))
+    log.info("%s: %s", folder, ", ".join(f"{len(split):,} {name}" for name, split in splits.items()))
     return Shards(
-        identity=written[shards.MANIFEST],
+        identity=files.digest(corpus.corpus, written[shards.MANIFEST]),
         made_files={data.relative(folder / name): sha256 for name, sha256 in written.items()},
+        corpus=corpus.corpus,
+        config=config,
         folder=data.relative(folder),
-        rows=rows,
-        num_words=config.num_words,
-        maxlen=config.maxlen,
+        manifest=written[shards.MANIFEST],
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from prefect import task
 
 from tasks.lib import files
-from tasks.lib.config import FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
+from tasks.lib.config import ReleaseConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import environment, locks
@@ -25,39 +25,36 @@ LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn",
 
 @task(
     name="bundle",
-    task_run_name="bundle {network.cell}, seed {fit_config.seed}",
+    task_run_name="bundle {fitted.network.cell}, seed {fitted.config.seed}",
     cache_policy=MadeFrom(libraries=LIBRARIES),  # its manifest names their versions
 )
 def write_bundle(
     corpus: Corpus,
     prepared: Shards,
     fitted: Fitted,
-    baseline: Baseline,
     evaluation: Evaluation,
+    baseline: Baseline,
     plots: Plots,
-    shard_config: ShardConfig,
-    network: NetworkConfig,
-    fit_config: FitConfig,
     data_dir: Path,
 ) -> Bundle:
     """Publishes `data/models/<model_id>`: everything that scoring needs and all that is known of the model."""
     data = Layout(data_dir)
     made_of = {
-        "weights": fitted.identity,
+        "weights": fitted.weights,
         "corpus": corpus.identity,
         "word_index": corpus.made_files[corpus.word_index],
-        "shards": prepared.identity,
-        "shard_config": shard_config.model_dump(mode="json"),
-        "network": network.model_dump(mode="json"),
-        "fit": fit_config.model_dump(mode="json"),
+        "shards": prepared.manifest,
+        "shard_config": prepared.config.model_dump(mode="json"),
+        "network": fitted.network.model_dump(mode="json"),
+        "fit": fitted.config.model_dump(mode="json"),
         "threshold": evaluation.metrics["threshold"],
     }
-    model_id = bundles.model_id(network.cell, made_of)
+    model_id = bundles.model_id(fitted.network.cell, made_of)
     facts = {
         "model_id": model_id,
         "corpus": corpus.corpus,
-        "cell": network.cell,
-        "seed": fit_config.seed,
+        "cell": fitted.network.cell,
+        "seed": fitted.config.seed,
         "threshold": evaluation.metrics["threshold"],
         "device": fitted.device,
         "cudnn": fitted.cudnn,
@@ -92,7 +89,8 @@ def write_bundle(
         model_id=model_id,
         folder=data.relative(folder),
         corpus=corpus.corpus,
-        accuracy=evaluation.metrics["accuracy"],
+        metrics=measured,
+        baseline_seconds=baseline.seconds,
     )
 
 

@@ -1,8 +1,9 @@
-"""What Prefect's UI shows of a training: a report with its plots, and the table of its epochs."""
+"""What a training tells at its end: lines in the log, and in Prefect's UI a report and the table of its epochs."""
 
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,38 +13,51 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.lib import errors
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
+from tasks.running import environment
 from tasks.running.progress import picture, send
-from tasks.training.artifacts import Baseline, Bundle
+from tasks.training.artifacts import Bundle
 from tasks.training.caching import Step
+
+log = logging.getLogger(environment.LOGGER)
+
+SYNTHETIC = "The sample corpus is synthetic: these numbers mean nothing."
+
+
+def log_training(data: Layout, bundle: Bundle, verdict: dict[str, str]) -> None:
+    """Logs the results and where they are."""
+    folder = data.root / bundle.folder
+    log.info("Test accuracy: %.2f%%", 100 * bundle.metrics["accuracy"])
+    log.info("Test loss: %.4f", bundle.metrics["loss"])
+    log.info("Baseline accuracy: %.2f%% (bag of words, logistic regression)", 100 * bundle.metrics["baseline_accuracy"])
+    if bundle.corpus == "sample":
+        log.info(SYNTHETIC)
+    log.info("Verdict: %s (%s)", verdict["verdict"], verdict["reason"])
+    log.info("Model: %s", folder)
+    log.info("Loss plot: %s", folder / "loss.png")
+    log.info("Evaluation plot: %s", folder / "evaluation.png")
 
 
 def report_training(
-    data: Layout,
-    bundle: Bundle,
-    baseline: Baseline,
-    before: str | None,
-    verdict: dict[str, str],
-    steps: Sequence[Step],
+    data: Layout, bundle: Bundle, before: str | None, verdict: dict[str, str], steps: Sequence[Step]
 ) -> None:
-    """The report of a training with its plots, and the table of its epochs. `before` is the model current till then."""
-    folder = data.root / bundle.folder
-    new = bundles.read_metrics(data.models, bundle.model_id)
+    """Sends the report with its plots, and the table of the epochs. `before` is the model current until then."""
+    folder, new = data.root / bundle.folder, bundle.metrics
     old = _metrics(data.models, before) if before and before != bundle.model_id else {}
     lines = [
         f"# {bundle.model_id}: {verdict['verdict']}",
         f"Why: {verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in "
         f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
-        + ("The sample corpus is synthetic: these numbers mean nothing." if bundle.corpus == "sample" else ""),
+        + (SYNTHETIC if bundle.corpus == "sample" else ""),
         "",
         f"| test reviews | this model | {before if old else 'current model before'} | bag of words |",
         "| --- | ---: | ---: | ---: |",
         *(
             f"| {name} | {_number(new.get(name), form)} | {_number(old.get(name), form)} | {other} |"
             for name, form, other in (
-                ("accuracy", ".2%", f"{baseline.accuracy:.2%}"),
+                ("accuracy", ".2%", f"{new['baseline_accuracy']:.2%}"),
                 ("loss", ".4f", ""),
                 ("auc", ".4f", ""),
-                ("seconds", ".1f", f"{baseline.seconds:.1f}"),
+                ("seconds", ".1f", f"{bundle.baseline_seconds:.1f}"),
             )
         ),
         "",
@@ -51,12 +65,9 @@ def report_training(
         "",
         picture("Evaluation on the test reviews", folder / "evaluation.png"),
         "",
-        "| step | result | seconds | why |",
-        "| --- | --- | ---: | --- |",
-        *(
-            f"| {step.name} | {'from the cache' if step.cached else 'made'} | {step.seconds:.1f} | {step.reason} |"
-            for step in steps
-        ),
+        "| step | seconds | result |",
+        "| --- | ---: | --- |",
+        *(f"| {step.name} | {step.seconds:.1f} | {step.result} |" for step in steps),
     ]
     send(
         create_markdown_artifact,

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from prefect import Task
 
-from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig, StageConfig
+from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig, StageConfig
+from tasks.lib.corpus import sources
 from tasks.lib.layout import CLONE
 from tasks.training import caching
 from tasks.training.artifacts import Record
@@ -25,14 +26,14 @@ from tasks.training.prepare import write_shards
 from tasks.training.publish import write_bundle
 
 RECORD = Record(identity="0")
-INPUTS: dict[Task[..., Any], dict[str, Any]] = {
-    download_corpus: {"corpus": "sample"},
-    write_shards: {"corpus": RECORD, "config": ShardConfig()},
-    fit_network: {"prepared": RECORD, "network": NetworkConfig(), "config": FitConfig()},
-    evaluate_network: {"prepared": RECORD, "fitted": RECORD, "device": "cpu"},
-    evaluate_baseline: {"prepared": RECORD},
-    render_plots: {"fitted": RECORD, "evaluation": RECORD, "title": "gru"},
-    write_bundle: {"shard_config": ShardConfig(), "network": NetworkConfig(), "fit_config": FitConfig()},
+INPUTS: dict[Task[..., Any], list[Any]] = {
+    download_corpus: [sources.sources(CorpusConfig(corpus="sample"))],
+    write_shards: [RECORD, ShardConfig()],
+    fit_network: [RECORD, NetworkConfig(), FitConfig()],
+    evaluate_network: [RECORD, RECORD],
+    evaluate_baseline: [RECORD],
+    render_plots: [RECORD, RECORD],
+    write_bundle: [RECORD] * 6,
 }
 ALL = {task.name for task in INPUTS}
 
@@ -77,7 +78,7 @@ VERSIONS: dict[str, set[str]] = {
 
 def keys() -> dict[str, str]:
     """The key of each step."""
-    return {task.name: caching.key(task, inputs) for task, inputs in INPUTS.items()}
+    return {task.name: caching.key(task, *inputs) for task, inputs in INPUTS.items()}
 
 
 def changed(before: dict[str, str]) -> set[str]:
@@ -128,27 +129,23 @@ def test_another_python_that_runs_no_step(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("edited", "steps"),
     [
-        (ShardConfig(maxlen=7), {"prepare", "bundle"}),
-        (NetworkConfig(units=7), {"fit", "bundle"}),
-        (FitConfig(seed=7), {"fit", "bundle"}),
+        (ShardConfig(maxlen=7), {"prepare"}),
+        (NetworkConfig(units=7), {"fit"}),
+        (FitConfig(seed=7), {"fit"}),
     ],
 )
 def test_another_option_that_runs_the_wrong_steps(
     monkeypatch: pytest.MonkeyPatch, edited: StageConfig, steps: set[str]
 ) -> None:
-    """The steps behind them run if the record that they take has another identity then."""
+    """The steps after them run since the record that they take has another identity then."""
     before = keys()
-    for inputs in INPUTS.values():
-        for name, value in inputs.items():
-            if type(value) is type(edited):
-                monkeypatch.setitem(inputs, name, edited)
+    for task, inputs in INPUTS.items():
+        monkeypatch.setitem(INPUTS, task, [edited if type(value) is type(edited) else value for value in inputs])
     assert changed(before) == steps
 
 
 def test_another_input_that_runs_the_wrong_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys()
-    for inputs in INPUTS.values():
-        for name, value in inputs.items():
-            if value is RECORD:
-                monkeypatch.setitem(inputs, name, Record(identity="1"))
-    assert changed(before) == ALL - {"download", "bundle"}
+    for task, inputs in INPUTS.items():
+        monkeypatch.setitem(INPUTS, task, [Record(identity="1") if value is RECORD else value for value in inputs])
+    assert changed(before) == ALL - {"download"}

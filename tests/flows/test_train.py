@@ -108,7 +108,7 @@ def test_a_damaged_file_that_is_believed(
 def test_a_damaged_result_that_is_believed(trained: Layout, model_id: str, made: Made, damage: str) -> None:
     spoil(next(trained.cache.glob("evaluate-*")), damage, random.Random(0))
     train_small(trained.root)
-    assert made.reasons()["evaluate"] == "made again: its cached result is damaged"
+    assert made.reasons()["evaluate"] == "cached result is damaged"
     assert releases.current_id(trained.models) == model_id
 
 
@@ -116,16 +116,16 @@ def test_random_faults_in_results_and_files_that_go_unseen(trained: Layout) -> N
     """Hundreds of faults; each has to be found, unless it left the record as it was."""
     asked: dict[str, Any] = {}
 
-    def remember(task: Any, **inputs: Any) -> Any:
+    def remember(task: Any, *inputs: Any) -> Any:
         asked[task.name] = (task, inputs, caching.look_up(task, inputs, trained)[0])
         return asked[task.name][2]
 
-    pipeline(remember, **SMALL, data_dir=trained.root)
+    pipeline(remember, **SMALL)
     chance = random.Random(1)
     unseen = 0
     for number in range(400):
         task, inputs, record = asked[chance.choice(STEPS)]
-        places = [trained.cache / caching.key(task, inputs), *(trained.root / name for name in record.made_files)]
+        places = [trained.cache / caching.key(task, *inputs), *(trained.root / name for name in record.made_files)]
         path = chance.choice(places)
         whole = path.read_bytes()
         tally.tried["spoilt results and files"] += 1
@@ -165,7 +165,7 @@ def test_another_configuration_that_runs_more_than_it_must(trained: Layout, mode
     assert {step for step, reason in reasons.items() if reason == "from the cache"} == {
         "download", "prepare", "baseline",
     }  # fmt: skip
-    assert reasons["fit"] == "made anew, changed: config epochs 2 -> 1"
+    assert reasons["fit"] == "changed: config epochs 2 -> 1"
     assert len(bundles.model_ids(trained.models)) == 2
 
 
@@ -181,7 +181,7 @@ def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, mon
     train_small(trained.root)
     reasons = made.reasons()
     assert {step for step, reason in reasons.items() if reason != "from the cache"} == {"evaluate", "baseline"}
-    assert reasons["baseline"] == "made anew, changed: code tasks/lib/network/metrics.py"
+    assert reasons["baseline"] == "changed: code tasks/lib/network/metrics.py"
 
 
 def test_another_library_version_that_does_not_run_its_step(
@@ -196,11 +196,11 @@ def test_another_library_version_that_does_not_run_its_step(
 def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout, made: Made) -> None:
     before = sorted(trained.root.rglob("*"))
     explanation = caching.Explanation(trained)
-    pipeline(explanation, **(SMALL | {"fit": FitConfig(epochs=1, device="cpu")}), data_dir=trained.root)
+    pipeline(explanation, **(SMALL | {"fit": FitConfig(epochs=1, device="cpu")}))
     assert sorted(trained.root.rglob("*")) == before
     said = {step.name: step for step in explanation.done}
-    assert [name for name, step in said.items() if step.cached] == ["download", "prepare", "baseline"]
-    assert said["fit"].reason == "made anew, changed: config epochs 2 -> 1"
+    assert [name for name, step in said.items() if not step.reason] == ["download", "prepare", "baseline"]
+    assert said["fit"].reason == "changed: config epochs 2 -> 1"
     assert said["evaluate"].reason == "waits for a step that would run (fitted)"
 
 

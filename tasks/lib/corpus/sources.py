@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.lib import errors, files, tokens
 from tasks.lib.config import CorpusConfig
 from tasks.lib.corpus import imdb
+from tasks.lib.layout import SAMPLE
 
 ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
 CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: tokens.read_word_index}
@@ -45,19 +46,35 @@ class Source(BaseModel):
         return urlsplit(self.location).scheme in ("http", "https")
 
 
-def sources(config: CorpusConfig, sample: Path) -> tuple[Source, Source]:
+class Sources(BaseModel):
+    """The files of a corpus."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: str
+    archive: Source
+    word_index: Source
+
+    @property
+    def identity(self) -> str:
+        """The digest of what the files are."""
+        return files.digest(self.corpus, self.archive.identity, self.word_index.identity)
+
+
+def sources(config: CorpusConfig) -> Sources:
     """The archive and the word index that the configuration names.
 
     A local file is read here for its sha256, so that an edited file is a new source, whatever its name.
     Raises `InputError` if a local file is missing or has another sha256 than was asked for.
     """
     if config.corpus == "sample":
-        archive, word_index = str(sample / "corpus.npz"), str(sample / "word_index.json")
+        archive, word_index = str(SAMPLE / "corpus.npz"), str(SAMPLE / "word_index.json")
     else:
         archive, word_index = imdb.ARCHIVE_URL, imdb.WORD_INDEX_URL
-    return (
-        _source(ARCHIVE, config.archive or archive, config.archive_sha256, "--archive"),
-        _source(WORD_INDEX, config.word_index or word_index, None, "--word-index"),
+    return Sources(
+        corpus=config.corpus,
+        archive=_source(ARCHIVE, config.archive or archive, config.archive_sha256, "--archive"),
+        word_index=_source(WORD_INDEX, config.word_index or word_index, None, "--word-index"),
     )
 
 
@@ -143,7 +160,7 @@ def _download(source: Source, folder: Path, *, progress: bool) -> None:
         if size >= came + STALL_BYTES:
             came, since = size, time.monotonic()
         elif time.monotonic() - since > STALL_SECONDS:
-            raise _failed(source, f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s", passing=False)
+            raise _failed(source, f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s", retryable=False)
     for error in raised:
         raise _explained(source, error) from error
 
@@ -157,9 +174,9 @@ def _size(folder: Path) -> int:
 def _explained(source: Source, error: Exception) -> Exception:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
-        return _failed(source, f"the server answered {status}", passing=status >= 500 or status in (408, 429))
+        return _failed(source, f"the server answered {status}", retryable=status >= 500 or status in (408, 429))
     if isinstance(error, requests.Timeout):
-        return _failed(source, f"no answer within {STALL_SECONDS} s", passing=False)
+        return _failed(source, f"no answer within {STALL_SECONDS} s", retryable=False)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return _failed(source, "the connection broke off")
     if isinstance(error, requests.RequestException):
@@ -169,10 +186,10 @@ def _explained(source: Source, error: Exception) -> Exception:
     return error
 
 
-def _failed(source: Source, problem: str, *, passing: bool = True) -> errors.DownloadError:
+def _failed(source: Source, problem: str, *, retryable: bool = True) -> errors.DownloadError:
     error = errors.DownloadError(
         f"{source.location}: {problem}. Without a network, name local files with --archive and --word-index, or "
         "train on the bundled reviews with --corpus sample."
     )
-    error.passing = passing
+    error.retryable = retryable
     return error

@@ -109,15 +109,15 @@ def test_a_damaged_copy_that_is_used(server: misbehaving.Server, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("path", "passing"),
+    ("path", "retryable"),
     [("missing", False), ("silent", False), ("trickling-body", False), ("broken", True), ("reset", True)],
 )
 def test_trying_again_what_will_not_go_better(
-    server: misbehaving.Server, tmp_path: Path, path: str, passing: bool
+    server: misbehaving.Server, tmp_path: Path, path: str, retryable: bool
 ) -> None:
     with pytest.raises(errors.DownloadError) as caught:
         sources.fetch(archive(server, path), tmp_path)
-    assert caught.value.passing is passing
+    assert caught.value.retryable is retryable
 
 
 def test_a_server_that_comes_back(server: misbehaving.Server, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_server_that_comes_back(server: misbehaving.Server, tmp_path: Path) ->
 def test_a_local_file_of_another_kind(tmp_path: Path, sample: Path, content: bytes) -> None:
     (tmp_path / "imdb.npz").write_bytes(content)
     config = CorpusConfig(corpus="imdb", archive=str(tmp_path / "imdb.npz"), word_index=str(sample / "word_index.json"))
-    source, _ = sources.sources(config, sample)
+    source = sources.sources(config).archive
     with pytest.raises(errors.InputError, match=r"imdb\.npz: not a whole file"):
         sources.fetch(source, tmp_path / "raw")
     assert not list((tmp_path / "raw").iterdir())
@@ -140,7 +140,7 @@ def test_a_local_file_of_another_kind(tmp_path: Path, sample: Path, content: byt
 def test_a_local_file_that_changes_after_its_sha256_was_taken(tmp_path: Path, sample: Path) -> None:
     path = tmp_path / "imdb.npz"
     path.write_bytes((sample / "corpus.npz").read_bytes())
-    source, _ = sources.sources(CorpusConfig(corpus="sample", archive=str(path)), sample)
+    source = sources.sources(CorpusConfig(corpus="sample", archive=str(path))).archive
     path.write_bytes(path.read_bytes() + b"more")
     with pytest.raises(errors.InputError, match="changed while it was read"):
         sources.fetch(source, tmp_path / "raw")
