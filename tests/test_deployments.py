@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "prefect.yaml").read_text()
 CONFIG = yaml.safe_load(TEXT)
 MAKEFILE = (ROOT / "Makefile").read_text()
-README = (ROOT / "README.md").read_text()
+PRODUCTION = (ROOT / "docs" / "production.md").read_text()
 DEPLOYMENTS: list[dict[str, Any]] = CONFIG["deployments"]
 
 each = pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda deployment: deployment["name"])
@@ -122,11 +122,11 @@ def test_a_live_run_taken_for_dead() -> None:
 
 def test_a_setting_that_prefect_does_not_know_or_the_units_lack() -> None:
     server = set(re.findall(r"\bPREFECT_\w+", MAKEFILE))
-    units = set(re.findall(r"^(PREFECT_\w+)=", README, flags=re.MULTILINE))
+    units = set(re.findall(r"^(PREFECT_\w+)=", PRODUCTION, flags=re.MULTILINE))
     assert all(hasattr(settings, name) for name in server | units)
     assert server <= units
     for name, value in re.findall(r"(PREFECT_SERVER_\w+)=([\w.]+)", MAKEFILE):
-        assert f"\n{name}={value}\n" in README
+        assert f"\n{name}={value}\n" in PRODUCTION
 
 
 @each

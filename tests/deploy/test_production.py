@@ -28,8 +28,8 @@ def program(name: str) -> str | None:
     return found or next((str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))), None)
 
 
-def as_the_readme_says(pattern: str) -> str:
-    found = re.search(pattern, (ROOT / "README.md").read_text(), flags=re.MULTILINE)
+def as_the_docs_say(pattern: str) -> str:
+    found = re.search(pattern, (ROOT / "docs" / "production.md").read_text(), flags=re.MULTILINE)
     assert found
     return found[1]
 
@@ -64,8 +64,8 @@ def postgresql() -> Iterator[str]:
             at = [psql, "-q", "-h", str(folder), "-p", str(port), "-U", user, "postgres"]
             asked = [*at, "-c", "select 1"]
             wait_until(lambda: not subprocess.run(asked, capture_output=True).returncode, 60, "PostgreSQL answers")
-            subprocess.run([*at, *shlex.split(as_the_readme_says(r"psql (-c \"create role .*\"$)"))], check=True)
-            address = as_the_readme_says(r"^PREFECT_API_DATABASE_CONNECTION_URL=(.*)$")
+            subprocess.run([*at, *shlex.split(as_the_docs_say(r"psql (-c \"create role .*\"$)"))], check=True)
+            address = as_the_docs_say(r"^PREFECT_API_DATABASE_CONNECTION_URL=(.*)$")
             yield address.replace(":5432/", f":{port}/")
         finally:
             server.terminate()

@@ -91,7 +91,7 @@ def test_a_cluster_left_behind(data: Layout, tmp_path: Path, number: signal.Sign
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """A cluster of two workers, started by hand as the README says."""
+    """A cluster of two workers, started by hand as docs/production.md says."""
     file = tmp_path / "scheduler.json"
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PYTHONPATH": "."}
     local = ["--host", "127.0.0.1"]

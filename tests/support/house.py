@@ -173,7 +173,7 @@ class House:
         return str(self.ask(path, {"parameters": parameters, "state": state})["id"])
 
     def watch(self, deployment: str, **parameters: Any) -> None:
-        """Runs a deployment by the README's command, which has to end with exit status 0."""
+        """Runs a deployment by the command in docs/schedule.md, which has to end with exit status 0."""
         given = [word for name, value in parameters.items() for word in ("--param", f"{name}={json.dumps(value)}")]
         done = self.run("prefect", "deployment", "run", deployment, "--watch", *given)
         assert done.returncode == 0, done.stdout

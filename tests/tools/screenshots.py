@@ -1,4 +1,4 @@
-"""Takes the pictures of Prefect's UI that the README shows: a fresh clone, real runs, headless Chromium.
+"""Takes the pictures of Prefect's UI that docs/ shows: a fresh clone, real runs, headless Chromium.
 
 python -m tests.tools.screenshots
 """
@@ -23,7 +23,7 @@ from websockets.sync.connection import Connection
 
 from tests.support.house import House, copy_clone, wait_until
 
-TARGET = Path(__file__).parent / "screenshots"
+TARGET = Path(__file__).resolve().parents[2] / "docs" / "images"
 WIDTH, HEIGHT = 1280, 900
 LARGEST = 300_000  # bytes
 
