@@ -15,8 +15,9 @@ plain Keras path. Seconds below: 25,000 IMDB reviews, simple_rnn of 32 units, 20
 - Gates lie before rows, [gate, row, unit], so that every operation runs over contiguous memory.
 - Reviews are padded on the left, and the state after k padding ids is the same for all. Rows are sorted by
   length, and a block starts at the state after the padding that all its rows share: a fifth of all steps.
-- Blocks have one fixed number of rows, so that the arrays of a step stay in a core's second-level cache (512
-  rows take 1.2 times, 8,192 rows 1.5 times as long); the last one is filled up with padding.
+- Blocks have one number of rows, so that the arrays of a step stay in a core's second-level cache (512 rows take
+  1.2 times, 8,192 rows 1.5 times as long). The last one has the next power of two, filled up with padding: 20
+  reviews take 2 ms instead of 21.
 - Blocks run on one thread per core: NumPy lets go of the interpreter lock within each operation. BLAS itself
   is held to one thread meanwhile, since its own threads wait for each other on products this small.
 
@@ -199,9 +200,12 @@ class Scorer:
             scores[rows] = self._score_block(ids[rows], int(padding[rows[0]]))
 
         starts = range(0, len(ids), self._rows)
-        with self._blas.limit(limits=1, user_api="blas"), ThreadPoolExecutor(self.threads) as pool:
-            for _ in pool.map(score, starts):
-                pass  # an error in a thread is raised here
+        with self._blas.limit(limits=1, user_api="blas"):
+            if len(starts) == 1:
+                score(0)
+            else:
+                with ThreadPoolExecutor(self.threads) as pool:
+                    list(pool.map(score, starts))  # an error in a thread is raised here
         return scores
 
     def _check(self, ids: Ids) -> None:
@@ -213,14 +217,15 @@ class Scorer:
 
     def _score_block(self, ids: Ids, padding: int) -> Floats:
         """Score up to `self._rows` rows that all begin with at least `padding` padding ids."""
-        by_time = np.full((self.maxlen, self._rows), PADDING_ID, np.int32)
+        rows = max(SMALLEST_BLOCK, 1 << (len(ids) - 1).bit_length())
+        by_time = np.full((self.maxlen, rows), PADDING_ID, np.int32)
         by_time[:, : len(ids)] = ids.T
         feeds = [_lookup(table, by_time) for table in self._tables]
         start = padding if self._pad_states else 0
         for number in range(len(self._layers) - 1):
-            outputs = self._run_layer(number, feeds, start, keep=True)
+            outputs = self._run_layer(number, feeds, start, rows, keep=True)
             feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
-        last = self._run_layer(len(self._layers) - 1, feeds, start, keep=False)
+        last = self._run_layer(len(self._layers) - 1, feeds, start, rows, keep=False)
         return self._judge(last)[: len(ids)]
 
     def _judge(self, outputs: Floats) -> Floats:
@@ -230,23 +235,23 @@ class Scorer:
             _logistic(scores, out=scores)
         return scores
 
-    def _run_layer(self, number: int, feeds: list[Feed], start: int, keep: bool) -> Floats:
+    def _run_layer(self, number: int, feeds: list[Feed], start: int, rows: int, *, keep: bool) -> Floats:
         """The outputs of a layer: [time, row, unit] if they are all kept, else the last one, [row, unit]."""
         cells = self._layers[number]
         units = cells[0].units
-        outputs = np.empty((self.maxlen if keep else 0, self._rows, units * len(cells)), np.float32)
+        outputs = np.empty((self.maxlen if keep else 0, rows, units * len(cells)), np.float32)
         times = (range(start, self.maxlen), range(self.maxlen - 1, -1, -1))
         last = []
         for position, (cell, feed) in enumerate(zip(cells, feeds, strict=True)):
             kept = outputs[:, :, position * units : (position + 1) * units] if keep else None
-            last.append(cell.run(feed, times[position], self._start_state(number, cell, start), kept))
+            last.append(cell.run(feed, times[position], self._start_state(number, cell, start, rows), kept))
         return outputs if keep else np.concatenate(last, axis=1)
 
-    def _start_state(self, number: int, cell: _Cell, padding: int) -> list[Floats]:
-        shape = (self._rows, cell.units)
+    def _start_state(self, number: int, cell: _Cell, padding: int, rows: int) -> list[Floats]:
+        shape = (rows, cell.units)
         if self._pad_states is None:
             return [np.zeros(shape, np.float32) for _ in range(cell.states)]
-        return [np.tile(state, (self._rows, 1)) for state in self._pad_states[number][padding]]
+        return [np.tile(state, (rows, 1)) for state in self._pad_states[number][padding]]
 
     def _run_padding(self) -> list[list[list[Floats]]]:
         """The state of each layer after 0 to maxlen padding ids; a bidirectional one sees what follows."""
