@@ -13,14 +13,11 @@ from tasks.running import environment
 environment.prepare(command_line=__name__ == "__main__")
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 
 from cyclopts import App, Parameter
 
 from tasks.lib import errors, files, pruning
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
 from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -38,29 +35,18 @@ def main(
     """Free what no current, earlier or named model and no score table refers to."""
     data = Layout(data_dir.resolve())
     with (
-        locks.waiting(data.locks / "train.lock"),
+        locks.waiting(data.locks / locks.TRAINING),
         locks.waiting(data.locks / locks.RELEASE),  # a model that is promoted meanwhile must not be removed
-        _in_use(data) as in_use,
+        locks.waiting(data.locks / locks.SCORING),  # nor one that a run scores with
     ):
         pruning.check(data, keep or [])
-        found = pruning.unused(data, {*(keep or []), *in_use})
+        found = pruning.unused(data, set(keep or []))
         freed = sum(_size(path) for path in found)
         for path in found:
             if not dry_run:
                 _remove(path)
             log.info("%s %s", "would remove" if dry_run else "removed", data.relative(path))
     log.info("%s: %.1f MB", "Would be freed" if dry_run else "Freed", freed / 1e6)
-
-
-@contextmanager
-def _in_use(data: Layout) -> Iterator[list[str]]:
-    """The models that a run is scoring with, which may have no table yet; the others are locked for the block."""
-    with ExitStack() as held:
-        yield [
-            model_id
-            for model_id in bundles.model_ids(data.models)
-            if not held.enter_context(locks.if_free(data.locks / locks.model(model_id)))
-        ]
 
 
 def _remove(path: Path) -> None:

@@ -64,7 +64,7 @@ def train(
     """
     data = Layout((CLONE / data_dir).resolve())
     step = caching.Steps(data, refresh)
-    with locks.waiting(data.locks / "train.lock"):
+    with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
         bundle = pipeline(step, corpus, shards, network, fit)
         before = releases.current_or_none(data.models)

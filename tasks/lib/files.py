@@ -23,6 +23,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def state(found: os.stat_result) -> str:
+    """What changes whenever the file does: its size, inode, mtime and ctime."""
+    return f"{found.st_size} {found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def states(folder: Path) -> dict[str, str]:
+    """The state of each entry of the folder that is not hidden, by name; none if there is no such folder."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        return {entry.name: state(entry.stat(follow_symlinks=False)) for entry in entries if entry.name[0] != "."}
+
+
 def digest(*values: Any) -> str:
     """The sha256, in hex, of values that JSON can hold; dictionaries count without their order."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=True, separators=(",", ":"))

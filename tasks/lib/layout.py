@@ -56,9 +56,9 @@ class Layout:
         return self.scores / "_csv"
 
     @property
-    def names(self) -> Path:
-        """For the bytes of each dump, the names that they came under."""
-        return self.scores / "_names"
+    def ledger(self) -> Path:
+        """The index of what stands: dumps, tables, reports and exports. Made again from the tables if it is lost."""
+        return self.root / "ledger.sqlite"
 
     @property
     def quarantine(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,12 +17,14 @@ from tasks.lib import errors, tokens
 from tasks.lib.config import ScoreConfig
 from tasks.lib.dumps import reader
 from tasks.lib.dumps.reader import Block
+from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.network.forward import Scorer
 from tasks.lib.scores import quarantine, tables
+from tasks.lib.scores.inbox import Dump
+from tasks.lib.scores.tables import FileReport
 
-HISTOGRAM_BINS = 20
 AHEAD = 2
 Scores = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]  # probabilities, known tokens
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
@@ -83,7 +86,7 @@ class Pool:
 
 
 @contextmanager
-def _thread(model: Model) -> Iterator[Pool]:
+def thread(model: Model) -> Iterator[Pool]:
     """A thread of this process.
 
     Reading and writing take about as long as encoding and scoring, so two cores do it in 0.6 of the time of one
@@ -105,38 +108,25 @@ def _scored(blocks: Iterable[Block], pool: Pool, review_index: int) -> Iterator[
         yield first, scores.result()
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What became of one dump: rows in and out, quarantined rows by reason, size in bytes once unpacked."""
-
-    rows: int
-    scored: int
-    positive: int
-    quarantined: dict[str, int]
-    bytes: int
-    threshold: float
-    histogram: list[int]
-
-
 def score(
-    path: Path,
-    name: str,
-    sha256: str,
+    dump: Dump,
     model: Model,
     config: ScoreConfig,
-    table: Path,
-    quarantined: Path,
+    data: Layout,
     *,
     on_rows: Callable[[int], None] = lambda rows: None,
     pool: Pool | None = None,
-) -> Scored:
-    """Scores the dump at `path`, whose bytes have `sha256`, and publishes its tables.
+) -> FileReport:
+    """Scores a dump and publishes its tables; returns the report that is in their footer, too.
 
     Blocks are scored by a thread beside this one, or by the `pool`. With `config.requeue`, the tables take the place
     of those of earlier tries at the same repaired dump. `on_rows` is told the number of rows of each block as it is
-    written. Raises `InputError` if the dump cannot be read as a whole or changed meanwhile, `OutputError` if the
-    tables cannot be written; then nothing is published.
+    written. Raises `InputError` if the dump cannot be read as a whole or is not what its sha256 says, `OutputError`
+    if the tables cannot be written; then nothing is published.
     """
+    started, path = time.perf_counter(), Path(dump.path)
+    table = data.root / dump.table
+    quarantined = data.quarantine / table.name
     threshold = model.threshold if config.threshold is None else config.threshold
     before = _standing(path)
     delimiter = DELIMITERS[config.delimiter] if config.delimiter else None
@@ -146,33 +136,41 @@ def score(
         encoding=config.encoding,
         delimiter=delimiter,
         max_bytes=config.max_bytes,
-    ) as dump:
+    ) as rows:
         origin = tables.Origin(
-            name, sha256, model.model_id, threshold, dump.header[dump.review_index], dump.header, dump.delimiter
-        )
-        carried = tables.carried_columns(dump.header, config.keep, name)
-        histogram = np.zeros(HISTOGRAM_BINS, np.int64)
+            dump.name, dump.sha256, model.model_id, threshold, rows.header[rows.review_index], rows.header,
+            rows.delimiter,
+        )  # fmt: skip
+        carried = tables.carried_columns(rows.header, config.keep, dump.name)
         with (
             tables.Tables(table, quarantined, origin, carried) as out,
-            nullcontext(pool) if pool else _thread(model) as scorers,
+            nullcontext(pool) if pool else thread(model) as scorers,
         ):
-            for block, (probabilities, known_tokens) in _scored(dump, scorers, dump.review_index):
+            for block, (probabilities, known_tokens) in _scored(rows, scorers, rows.review_index):
                 out.add(block, probabilities, known_tokens)
-                histogram += np.histogram(probabilities, HISTOGRAM_BINS, (0, 1))[0]
                 on_rows(len(block.rows) + len(block.spans))
-            if dump.sha256 != sha256 or _standing(path) != before:
+            if rows.sha256 != dump.sha256 or _standing(path) != before:
                 raise errors.InputError(
-                    f"{name}: changed while it was read. Nothing was published; the next run takes it up as it is."
+                    f"{dump.name}: changed while it was read. Nothing was published; the next run scores it as it is."
                 )
-            out.publish(dump.counts, quarantine.superseded(table, quarantined) if config.requeue else [])
-    return Scored(
-        rows=dump.counts.rows,
+            out.publish(rows.counts, quarantine.superseded(table, quarantined) if config.requeue else [])
+    return FileReport(
+        file=dump.name,
+        status="scored",
+        model_id=model.model_id,
+        table=dump.table,
+        table_sha256=out.table_sha256,
+        quarantine=data.relative(quarantined) if out.reasons else "",
+        quarantine_sha256=out.quarantine_sha256,
+        sha256=dump.sha256,
+        rows=rows.counts.rows,
         scored=out.scored,
         positive=out.positive,
         quarantined=dict(out.reasons),
-        bytes=dump.counts.bytes,
+        bytes=rows.counts.bytes,
         threshold=threshold,
-        histogram=histogram.tolist(),
+        seconds=round(time.perf_counter() - started, 3),
+        histogram=out.histogram.tolist(),
     )
 
 

@@ -66,6 +66,8 @@ def _outlive_the_worker() -> None:
 
 def _without_known_tracebacks(record: logging.LogRecord) -> bool:
     """An error with a known cause is told in one line by the state of the run and by its hook: no tracebacks beside."""
+    if record.getMessage().startswith("Task run failed with state"):  # with all that the task returned
+        return False
     error = record.exc_info[1] if record.exc_info else None
     if not isinstance(error, errors.PipelineError):
         return True

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.lib import errors, scoring
-from tasks.lib.config import RunnerConfig, ScoreConfig
+from tasks.lib.config import RunnerConfig
 from tasks.lib.layout import Layout
-from tasks.lib.scores.inbox import Dump, FileReport
-from tasks.scoring.predict import no_text_in_errors, open_model, score_dump
+from tasks.lib.scores.inbox import Dump
+from tasks.lib.scores.tables import FileReport
+from tasks.scoring.predict import failed, no_text_in_errors, open_model, results, score_batch
+from tasks.scoring.run import ScoringRun
 
 try:
     from distributed import Client, LocalCluster
@@ -42,28 +44,27 @@ class Reviews(list[str]):
         return f"<{len(self)} reviews>"
 
 
-def score(
-    dumps: Sequence[Dump], model_id: str, options: ScoreConfig, data_dir: Path, config: RunnerConfig
-) -> Iterator[FileReport]:
-    """The report of each dump, in their order; one that fails does not keep the others from being scored."""
+def score(run: ScoringRun, batches: Sequence[list[Dump]], config: RunnerConfig) -> Iterator[list[FileReport]]:
+    """The reports of each batch, in their order; a dump that fails does not keep the others from being scored."""
     with _connected(config) as runner:
-        what = {"model_id": model_id, "config": options, "data_dir": data_dir, "wait": False, "pool": None}
+        what = {"model_id": run.model_id, "options": run.options, "data_dir": run.data.root}
         futures = [
-            None if dump.size > config.dask_split * MEGABYTE else runner.submit(score_dump, {"dump": dump, **what})
-            for dump in dumps
+            None
+            if batch[0].size > config.dask_split * MEGABYTE
+            else runner.submit(score_batch, {"batch": batch, **what, "pool": None})
+            for batch in batches
         ]
-        for dump, future in zip(dumps, futures, strict=True):
-            result: object
+        for batch, future in zip(batches, futures, strict=True):
             try:
                 if future is None:
-                    pool = _pool(runner.client, Layout(data_dir).models, model_id)
-                    state = score_dump(dump, model_id, options, data_dir, pool=pool, return_state=True)
-                    result = state.result(raise_on_failure=False)
+                    pool = _pool(runner.client, run.data.models, run.model_id)
+                    yield results(score_batch(batch, **what, pool=pool, return_state=True))
                 else:
-                    result = future.result(raise_on_failure=False)
-            except Exception as error:  # noqa: BLE001  whatever becomes of the cluster, the run tells of each dump
-                result = f"the Dask cluster gave it up ({type(error).__name__}). Run the same command again."
-            yield FileReport.of(dump, model_id, result)
+                    future.wait()
+                    yield results(future.state)
+            except Exception as error:  # noqa: BLE001  whatever becomes of the cluster, the run reports each dump
+                reason = f"the Dask cluster gave it up ({type(error).__name__}). Run the same command again."
+                yield [failed(dump, run.model_id, reason) for dump in batch]
 
 
 @contextmanager

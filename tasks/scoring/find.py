@@ -3,40 +3,91 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
 
-from tasks.lib import files
+from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import releases
-from tasks.lib.scores import inbox
-from tasks.running import environment, locks
+from tasks.lib.scores import inbox, quarantine
+from tasks.lib.scores.inbox import Dump
+from tasks.running import environment
+from tasks.scoring.run import ScoringRun
 
 log = logging.getLogger(environment.LOGGER)
 
+SHOWN: tuple[inbox.Status, ...] = ("new", "scored", "same content")
+OTHERS: dict[inbox.Status, str] = {"too new": "too new", "not a dump": "not dumps", "unreadable": "unreadable"}
+
+
+class Dumps:
+    """What was found: the dumps to score, and those that have their table."""
+
+    def __init__(self, found: Sequence[Dump]) -> None:
+        self.new = [dump for dump in found if dump.status == "new"]
+        self.scored = [dump for dump in found if dump.status == "scored"]
+
 
 @task(name="find", task_run_name="find new dumps", persist_result=False)
-def find_dumps(places: list[Path], config: ScoreConfig, data_dir: Path) -> list[inbox.Dump]:
-    """Every file in the places, and what is to be done with it. Reads the dumps once, for their sha256."""
-    data = Layout(data_dir)
-    model_id = config.model or releases.current_id(data.models)
-    found = inbox.find(places, data.scores, model_id, config)
-    with locks.waiting(data.locks / "names.lock"):
-        files.sweep(data.names)
-        inbox.remember_names(data.names, found)
-    counts = [f"{_count(found, status)} {status}" for status in ("new", "scored", "same content")]
-    if young := _count(found, "too new"):
-        counts.append(f"{young} too new")
-    if foreign := _count(found, "not a dump"):
-        counts.append(f"{foreign} not dumps")
-    log.info("model %s: %s", model_id, ", ".join(counts))
+def find_dumps(run: ScoringRun, paths: Sequence[Path] | None) -> Dumps:
+    """Looks at every file in the paths, or in the inbox. Reads those that are new or have changed."""
+    found = _look(run, paths)
+    counts = Counter(dump.status for dump in found)
+    shown = [f"{counts[status]:,} {status}" for status in SHOWN]
+    shown += [f"{counts[status]:,} {words}" for status, words in OTHERS.items() if counts[status]]
+    log.info("model %s: %s", run.model_id, ", ".join(shown))
+    _warn(run, found)
+    return Dumps(found)
+
+
+def describe_dumps(run: ScoringRun, paths: Sequence[Path]) -> None:
+    """Says of every file what a run would do with it, and why."""
+    log.info("Model: %s", run.model_id)
+    found = _look(run, paths)
+    for report in run.reports:
+        log.info("%-14s %s", report.status, report.reason)
     for dump in found:
-        if dump.status == "new" and dump.reason:
-            log.warning("%s: %s", dump.name, dump.reason)
+        if dump.status != "unreadable":
+            log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
+
+
+def _look(run: ScoringRun, paths: Sequence[Path] | None) -> list[Dump]:
+    """Every file in the paths or the inbox; what cannot be read is entered into the run as failed."""
+    places, failed = _places(run.data, paths, run.options)
+    for name, reason in failed.items():
+        run.fail(name, reason)
+    found = inbox.find(places, run.ledger, run.standing, run.options, run.model_id)
+    for dump in found:
+        if dump.status == "unreadable":
+            run.fail(dump.name, f"{dump.name}: {dump.reason}")
     return found
 
 
-def _count(dumps: list[inbox.Dump], status: str) -> int:
-    return sum(dump.status == status for dump in dumps)
+def _places(data: Layout, paths: Sequence[Path] | None, options: ScoreConfig) -> tuple[Sequence[Path], dict[str, str]]:
+    """The files and folders to look at: the named ones, or the inbox, which is made if it is missing.
+
+    With `requeue`, the dumps of what is in quarantine instead, and the tables that give none, with the reason.
+    """
+    if options.requeue:
+        if paths:
+            raise errors.InputError("--requeue scores what is in quarantine: name no files beside it.")
+        return quarantine.exported(data.quarantine, options.encoding)
+    if paths:
+        return paths, {}
+    files.make_folder(data.inbox)
+    return [data.inbox], {}
+
+
+def _warn(run: ScoringRun, found: Sequence[Dump]) -> None:
+    """One line for each table that is damaged, whether its dump is at hand to make it again or not."""
+    again = set()
+    for dump in found:
+        if dump.status == "new" and dump.reason:
+            log.warning("%s: %s", dump.name, dump.reason)
+            again.add(dump.table)
+    for path, reason in sorted(run.standing.reasons.items()):
+        if path not in again:
+            log.warning("%s: %s. Score its dump again, or delete the table.", path, reason)

@@ -1,125 +1,181 @@
-"""Stage 2 of scoring: one dump in, its score table and its quarantine table out."""
+"""Stage 2 of scoring: dumps in, a score table and a quarantine table for each out."""
 
 from __future__ import annotations
 
 import logging
 import multiprocessing
-import re
 import sys
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, cast
 
 from prefect import task
+from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
+from prefect.states import Failed
 
-from tasks.lib import errors, files, scoring
-from tasks.lib.config import ScoreConfig
+from tasks.lib import errors, scoring
+from tasks.lib.config import RunnerConfig, ScoreConfig
+from tasks.lib.dumps.packing import printable
 from tasks.lib.layout import Layout
-from tasks.lib.scores import tables
-from tasks.lib.scores.inbox import Dump, FileReport
-from tasks.running import environment, locks, progress
+from tasks.lib.scores import exports
+from tasks.lib.scores.inbox import Dump
+from tasks.lib.scores.tables import FileReport
+from tasks.running import environment, progress
+from tasks.scoring.find import Dumps
+from tasks.scoring.run import ScoringRun
 
 log = logging.getLogger(environment.LOGGER)
 
+# A task run costs Prefect about 10 ms, a dump of 20 reviews 5: small ones share task runs, larger ones have their own.
+SMALL, BATCH = 1_000_000, 4_000_000  # bytes
+
+
+def score_dumps(run: ScoringRun, dumps: Sequence[Dump], runner: RunnerConfig) -> None:
+    """Scores the dumps, here or on a cluster. One that fails does not keep the others from being scored."""
+    if not dumps:
+        return
+    open_model.cache_clear()
+    open_model(run.data.models, run.model_id)  # a damaged model ends the run before the first row
+    bar = progress.Progress("score-progress", f"{len(dumps):,} dumps")
+    done = 0
+    with closing(_scored(run, batches(dumps), runner)) as results:
+        for reports in results:
+            run.enter(reports)
+            done += len(reports)
+            bar.show(100 * done / len(dumps), reports[-1].file)
+
+
+def batches(dumps: Sequence[Dump]) -> list[list[Dump]]:
+    """The dumps in their order: a large one alone, small ones together up to `BATCH` bytes."""
+    made: list[list[Dump]] = []
+    room = 0
+    for dump in dumps:
+        if not made or dump.size > min(SMALL, room):
+            made.append([])
+            room = BATCH if dump.size <= SMALL else 0
+        made[-1].append(dump)
+        room -= dump.size
+    return made
+
+
+def _scored(run: ScoringRun, todo: list[list[Dump]], runner: RunnerConfig) -> Generator[list[FileReport], None, None]:
+    if runner.runner == "dask":
+        from tasks.scoring import cluster  # it loads Dask
+
+        yield from cluster.score(run, todo, runner)
+    else:
+        for batch in todo:
+            state = score_batch(batch, run.model_id, run.options, run.data.root, return_state=True)
+            yield results(state)
+
+
+def results(state: State[Any]) -> list[FileReport]:
+    """What a task run of `score_batch` returned, failed or not; raises what ended it if that was no dump."""
+    if isinstance(state.data, BaseException):
+        raise state.data
+    return cast(list[FileReport], state.result(raise_on_failure=False))
+
 
 def _run_name() -> str:
-    return f"score {task_run.parameters['dump'].name}"
+    batch = task_run.parameters["batch"]
+    return f"score {batch[0].name}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
 
 
 @task(name="score", task_run_name=_run_name, persist_result=False)
-def score_dump(
-    dump: Dump,
-    model_id: str,
-    config: ScoreConfig,
-    data_dir: Path,
-    wait: bool = False,
-    pool: scoring.Pool | None = None,
-) -> FileReport:
-    """Scores one dump, unless another run is at it (with `wait`, that is waited for) or has just done it."""
+def score_batch(
+    batch: list[Dump], model_id: str, options: ScoreConfig, data_dir: Path, pool: scoring.Pool | None = None
+) -> list[FileReport] | State[list[FileReport]]:
+    """Scores each dump; the task run has failed if one of them could not be scored."""
     data = Layout(data_dir)
-    table = dump.table or tables.table_path(data.scores, model_id, tables.table_name(dump.path.name, dump.sha256))
-    quarantined = data.quarantine / table.name
-    started = time.perf_counter()
-    lock = _lock(data, dump.sha256[:16])
-    with locks.waiting(lock) if wait else locks.if_free(lock) as free:
-        other = None if config.rescore or not free else tables.find(data.scores, model_id, dump.sha256)
-        if other or not free:
-            log.info("%s: another run %s it", dump.name, "has scored" if free else "is scoring")
-            if other and config.csv:
-                _export(dump.name, data, other)
-            return FileReport(file=dump.name, status="busy", model_id=model_id, sha256=dump.sha256)
-        with no_text_in_errors(dump.name), _progress(dump.name) as on_rows:
-            scored = scoring.score(
-                dump.path, dump.name, dump.sha256, open_model(data.models, model_id), config, table, quarantined,
-                on_rows=on_rows, pool=pool,
-            )  # fmt: skip
-        exported = _export(dump.name, data, table) if config.csv else ""
-    report = FileReport(
-        file=dump.name,
-        status="scored",
-        model_id=model_id,
-        table=data.relative(table),
-        quarantine=data.relative(quarantined) if scored.quarantined else "",
-        csv=exported,
-        sha256=dump.sha256,
-        seconds=round(time.perf_counter() - started, 3),
-        **vars(scored),
-    )
-    log.info(
-        "%s: %s rows, %s scored, %s quarantined, %.1f s, %s reviews/s",
-        dump.name, f"{report.rows:,}", f"{report.scored:,}", f"{report.rows_quarantined:,}", report.seconds,
-        f"{report.rows / max(report.seconds, 1e-3):,.0f}",
-    )  # fmt: skip
+    model = open_model(data.models, model_id)
+    with scoring.thread(model) if pool is None else nullcontext(pool) as scorers:
+        reports = [_score_one(dump, model, options, data, scorers) for dump in batch]
+    reasons = [report.reason for report in reports if report.status == "failed"]
+    if reasons:
+        message = reasons[0] if len(batch) == 1 else f"{len(reasons)} of {len(batch)} dumps failed"
+        return Failed(message=message, data=reports)
+    return reports
+
+
+def _score_one(
+    dump: Dump, model: scoring.Model, options: ScoreConfig, data: Layout, scorers: scoring.Pool
+) -> FileReport:
+    try:
+        with no_text_in_errors(dump.name), _progress(dump) as on_rows:
+            report = scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
+    except errors.PipelineError as error:
+        return failed(dump, model.model_id, error)
+    log.info("%s", summary(report))
     return report
 
 
-@task(name="export", task_run_name=lambda: f"export {task_run.parameters['dump'].name}", persist_result=False)
-def export_dump(dump: Dump, table: Path, data_dir: Path) -> FileReport | None:
-    """Writes the table that a dump has as CSV; None if that stands already."""
+def failed(dump: Dump, model_id: str, error: object) -> FileReport:
+    """The report of a dump that failed; the reason begins with its name, once."""
+    reason = str(error)
+    for name in (dump.name, printable(Path(dump.path).name)):
+        reason = reason.removeprefix(f"{name}: ")
+    return FileReport(
+        file=dump.name, status="failed", model_id=model_id, reason=f"{dump.name}: {reason}", sha256=dump.sha256
+    )
+
+
+def summary(report: FileReport) -> str:
+    """What became of a dump, on one line."""
+    share = report.positive / report.scored if report.scored else 0.0
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.quarantined.items()))
+    quarantined = f"{report.rows_quarantined:,} quarantined" + (f" ({reasons})" if reasons else "")
+    speed = f"{report.rows / max(report.seconds, 1e-3):,.0f} reviews/s -> " if report.seconds else "-> "
+    scored = f"{report.scored:,} scored ({share:.1%} positive)"
+    return f"{report.file}: {report.rows:,} rows, {scored}, {quarantined}, {speed}{report.table}"
+
+
+def export_tables(run: ScoringRun, dumps: Dumps) -> None:
+    """With `--csv`, writes the table of each dump as CSV, new or not, unless that has been done."""
+    if not run.options.csv:
+        return
+    scored = {report.table: report for report in run.reports if report.table}
+    todo = [report for report in scored.values() if not run.ledger.exported(report.table)]
+    todo += [
+        FileReport(file=dump.name, status="exported", model_id=run.model_id, table=dump.table, sha256=dump.sha256)
+        for dump in dumps.scored
+        if dump.table not in scored and not _is_exported(run, dump.table)
+    ]
+    if todo:
+        done = export_batch(todo, run.data.root)
+        run.ledger.enter_exports(report.table for report in done if report.csv)
+        run.replace(done)
+
+
+def _is_exported(run: ScoringRun, table: str) -> bool:
+    return run.ledger.exported(table) and exports.path(run.data, run.data.root / table).exists()
+
+
+@task(name="export", task_run_name="export tables", persist_result=False)
+def export_batch(reports: list[FileReport], data_dir: Path) -> list[FileReport]:
+    """Writes the tables as CSV; a report says where, or why not."""
     data = Layout(data_dir)
-    with locks.waiting(_lock(data, dump.sha256[:16])):
-        exported = _export(dump.name, data, table)
-    model_id = table.parent.name.removeprefix("model=")
-    report = FileReport(file=dump.name, status="exported", model_id=model_id, csv=exported, sha256=dump.sha256)
-    return report if exported else None
+    return [_export(report, data) for report in reports]
 
 
-def _export(name: str, data: Layout, table: Path) -> str:
-    """Exports a table whose dump is locked, unless it has been; returns the path of the CSV, or ""."""
-    path = data.csv / table.parent.name / f"{table.stem}.csv"
-    with no_text_in_errors(name):
-        if tables.is_exported(table, path):
-            return ""
-        tables.export_csv(table, path)
-    return data.relative(path)
-
-
-def sweep(data: Layout) -> None:
-    """Removes what killed runs left half-written, but for what another run is writing now."""
-
-    def unused(path: Path) -> bool:
-        if path.name.endswith(f"-requeued.csv{files.PARTIAL}"):
-            return locks.is_free(data.locks / locks.REQUEUE)
-        found = re.search(rf"-([0-9a-f]{{16}})\.\w+{files.PARTIAL}$", path.name)
-        return found is not None and locks.is_free(_lock(data, found[1]))
-
-    for folder in (data.scores, data.csv, data.quarantine):
-        for path in files.sweep(folder, unused):
-            log.info("%s: removed, a run was killed while it wrote it", path)
-
-
-def _lock(data: Layout, digest: str) -> Path:
-    # Whatever the model: all models write to the same quarantine.
-    return data.locks / f"score-{digest}.lock"
+def _export(report: FileReport, data: Layout) -> FileReport:
+    table = data.root / report.table
+    path = exports.path(data, table)
+    try:
+        with no_text_in_errors(report.file):
+            exports.write(table, path)
+    except errors.PipelineError as error:
+        return report.model_copy(update={"status": "failed", "reason": f"{report.file}: not exported: {error}"})
+    log.info("%s: exported -> %s", report.file, data.relative(path))
+    return report.model_copy(update={"csv": data.relative(path)})
 
 
 @lru_cache(maxsize=1)
 def open_model(models: Path, model_id: str) -> scoring.Model:
-    """The model, checked and loaded once per run; the flow clears the cache when it starts."""
+    """The model, checked and loaded once per run; each run clears the cache before its first dump."""
     return scoring.Model.open(models, model_id)
 
 
@@ -139,19 +195,21 @@ def no_text_in_errors(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int], None]]:
+def _progress(dump: Dump) -> Iterator[Callable[[int], None]]:
     """A bar with reviews per second on a terminal; elsewhere the count goes to the bar in the UI."""
-    if not sys.stdout.isatty() or multiprocessing.parent_process():  # several workers on one terminal
+    if dump.size <= SMALL:
+        yield lambda rows: None
+    elif not sys.stdout.isatty() or multiprocessing.parent_process():  # several workers on one terminal
         seen = 0
 
         def note(rows: int) -> None:
             nonlocal seen
             seen += rows
-            progress.note(f"{name}, {seen:,} reviews so far")
+            progress.note(f"{dump.name}, {seen:,} reviews so far")
 
         yield note
-        return
-    from tqdm import tqdm
+    else:
+        from tqdm import tqdm
 
-    with tqdm(desc=name, unit=" reviews", unit_scale=True, leave=False) as bar:
-        yield bar.update
+        with tqdm(desc=dump.name, unit=" reviews", unit_scale=True, leave=False) as bar:
+            yield bar.update

@@ -1,9 +1,8 @@
-"""Stage 3 of scoring: what the run did, as JSON, as a histogram and in Prefect's UI."""
+"""Stage 3 of scoring: what the run did, as JSON and a histogram, and in Prefect's UI."""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,24 +12,43 @@ import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.lib import files
-from tasks.lib.layout import Layout
-from tasks.lib.scores import quarantine, tables
-from tasks.lib.scores.inbox import Dump, FileReport
-from tasks.running import environment, locks
-from tasks.running.progress import picture, send
+from tasks.lib import errors, files
+from tasks.lib.config import ScoreConfig
+from tasks.lib.scores.tables import FileReport
+from tasks.running import environment, progress
+from tasks.scoring.run import ScoringRun
 
 log = logging.getLogger(environment.LOGGER)
 
+SHOWN = 20  # files of each kind in the UI, and problems in an error; the JSON has them all
+
+
+class Report:
+    """A written report: the path of its JSON file, and what it says of each file."""
+
+    def __init__(self, path: Path, reports: Sequence[FileReport], options: ScoreConfig) -> None:
+        self.path, self.reports = path, reports
+        self.problems = [problem for report in reports if (problem := _problem(report, options))]
+
+
+def write_report(run: ScoringRun) -> Report | None:
+    """Reports what became of each dump, also of those of killed runs that no report has; None if nothing was done."""
+    if not run.reports:
+        log.info("Nothing to do.")
+        return None
+    written = Report(_write(run), run.reports, run.options)
+    log.info("Report: %s, histogram: %s", written.path, written.path.with_suffix(".png").name)
+    return written
+
 
 @task(name="report", task_run_name="report", persist_result=False)
-def write_report(reports: list[FileReport], data_dir: Path) -> Path:
+def _write(run: ScoringRun) -> Path:
     """Writes `<time>.json` and `<time>.png` into data/scores/_reports; returns the path of the JSON file."""
     from tasks.lib import figures
 
+    reports = run.reports
     finished = datetime.now(UTC)
-    data = Layout(data_dir)
-    path = data.reports / f"{finished:%Y%m%dT%H%M%S.%fZ}.json"
+    path = run.data.reports / f"{finished:%Y%m%dT%H%M%S.%fZ}.json"
     threshold = next((report.threshold for report in reports if report.threshold is not None), None)
     counts = np.sum([report.histogram for report in reports if report.histogram] or [[0]], axis=0)
     edges = np.linspace(0, 1, len(counts) + 1)
@@ -43,86 +61,72 @@ def write_report(reports: list[FileReport], data_dir: Path) -> Path:
         "files": [report.model_dump(mode="json", exclude={"histogram"}) for report in reports],
         "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
     }
-    with locks.waiting(data.locks / "report.lock"):
-        files.sweep(data.reports)
-        files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
-        files.write(path, files.json_bytes(content))
+    files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
+    run.ledger.enter_report(path.name, [report.table for report in reports if report.table])
+    files.write(path, files.json_bytes(content))
     return path
 
 
-def unreported(dumps: list[Dump], model_id: str, data: Layout) -> list[FileReport]:
-    """The reports of dumps whose table no report follows: the run that scored them was killed before it wrote one.
-
-    None while another run scores with the model: what it has published so far, it reports itself.
-    """
-    scored = [(dump, dump.table) for dump in dumps if dump.status == "scored" and dump.table]
-    if not scored or not locks.is_free(data.locks / locks.model(model_id)):
-        return []
-    newest = max(data.reports.glob("*.json"), default=None)  # of those runs, too, that ended a moment ago
-    since = newest.stat().st_mtime_ns if newest else 0
-    late = [
-        (dump, table)
-        for dump, table in scored
-        if table.parent.name == f"model={model_id}" and table.stat().st_mtime_ns > since
-    ]
-    for dump, _ in late:
-        log.info("%s: scored by a run that ended before its report", dump.name)
-    return [_from_tables(dump, table, model_id, data) for dump, table in late]
-
-
-def _from_tables(dump: Dump, table: Path, model_id: str, data: Layout) -> FileReport:
-    footer = defaultdict(lambda: "0", tables.read_footer(table) or {})
-    quarantined = data.quarantine / table.name
-    count = int(footer["rows_quarantined"])
-    return FileReport(
-        file=dump.name,
-        status="scored",
-        model_id=model_id,
-        table=data.relative(table),
-        quarantine=data.relative(quarantined) if count else "",
-        sha256=dump.sha256,
-        rows=int(footer["rows_in"]),
-        scored=int(footer["rows_scored"]),
-        positive=int(footer["rows_positive"]),
-        quarantined=quarantine.reasons(quarantined) or {"unknown reason": count} if count else {},
-        bytes=int(footer["bytes_in"]),
-        threshold=float(footer["threshold"]),
+def _problem(report: FileReport, options: ScoreConfig) -> str:
+    """Why a file makes the run fail, on one line; empty if it does not."""
+    if report.status == "failed":
+        return report.reason
+    share = report.rows_quarantined / report.rows if report.rows else 0.0
+    if share <= options.max_quarantine:
+        return ""
+    return (
+        f"{report.file}: {report.rows_quarantined:,} of {report.rows:,} rows quarantined ({share:.1%}), more than "
+        f"--max-quarantine {options.max_quarantine:.1%}. Its tables were kept: see {report.quarantine}."
     )
 
 
-def merged(late: list[FileReport], exported: list[FileReport]) -> list[FileReport]:
-    """One report for each file, though some were both reported late and exported."""
-    found = {report.sha256: report for report in late}
-    for report in exported:
-        earlier = found.get(report.sha256)
-        found[report.sha256] = earlier.model_copy(update={"csv": report.csv}) if earlier and report.csv else report
-    return list(found.values())
+def fail_on(report: Report) -> None:
+    """Raises `PipelineError` if a file failed, or too many of its rows were quarantined."""
+    if report.problems:
+        more = len(report.problems) - SHOWN
+        lines = [*report.problems[:SHOWN], *([f"and {more:,} more: see {report.path}"] if more > 0 else [])]
+        raise errors.PipelineError(
+            f"{len(report.problems)} of {len(report.reports)} files failed:\n  " + "\n  ".join(lines)
+        )
 
 
-def report_scoring(reports: Sequence[FileReport], report: Path) -> None:
-    """The table of the files of a run, and its report with the histogram. `report` is the JSON file."""
-    rows = sum(entry.rows for entry in reports)
-    quarantined = sum(entry.rows_quarantined for entry in reports)
-    summary = f"{count_files(len(reports))}, {rows:,} rows, {quarantined:,} quarantined"
-    send(create_table_artifact, key="score-files", table=[_file(entry) for entry in reports], description=summary)
-    failed = [entry for entry in reports if entry.status == "failed"]
+def publish_report(report: Report) -> None:
+    """Shows in the UI what the run did: totals, the histogram, and a table of the files that matter."""
+    rows = sum(entry.rows for entry in report.reports)
+    quarantined = sum(entry.rows_quarantined for entry in report.reports)
+    total = f"{count_files(len(report.reports))}, {rows:,} rows, {quarantined:,} quarantined"
+    shown = _that_matter(report.reports)
+    others = len(report.reports) - len(shown)
+    progress.send(
+        create_table_artifact, key="score-files", table=[_row(entry) for entry in shown], description=total
+    )  # fmt: skip
     lines = [
-        f"# {summary}",
-        *(f"- {entry.file} failed" for entry in failed),
+        f"# {total}",
+        *(f"- {entry.file} failed" for entry in shown if entry.status == "failed"),
         "",
-        picture("Scores of the reviews", report.with_suffix(".png")),
+        progress.picture("Scores of the reviews", report.path.with_suffix(".png")),
         "",
-        f"Report: `{report.name}` in `scores/_reports`.",
+        f"Report: `{report.path.name}` in `scores/_reports`"
+        + (f"; it has {count_files(others)} that the table of files leaves out." if others else "."),
     ]
-    send(create_markdown_artifact, key="score-report", markdown="\n".join(lines), description=summary)
+    progress.send(create_markdown_artifact, key="score-report", markdown="\n".join(lines), description=total)
 
 
 def count_files(number: int) -> str:
     """The number with its noun."""
-    return f"{number} file" if number == 1 else f"{number} files"
+    return f"{number:,} file" if number == 1 else f"{number:,} files"
 
 
-def _file(entry: FileReport) -> dict[str, Any]:
+def _that_matter(reports: Sequence[FileReport]) -> list[FileReport]:
+    """The first that failed, those with the most quarantined rows, and the largest."""
+    failed = [entry for entry in reports if entry.status == "failed"]
+    spoilt = sorted(reports, key=lambda entry: entry.rows_quarantined, reverse=True)
+    largest = sorted(reports, key=lambda entry: entry.rows, reverse=True)
+    chosen = {id(entry) for kind in (failed, spoilt, largest) for entry in kind[:SHOWN]}
+    return [entry for entry in reports if id(entry) in chosen]
+
+
+def _row(entry: FileReport) -> dict[str, Any]:
     return {
         "file": entry.file,
         "status": entry.status,

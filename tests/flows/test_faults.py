@@ -9,7 +9,6 @@ import random
 import shutil
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ from tasks.lib.models import bundles, releases
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
 from tasks.running import locks
-from tasks.scoring import predict
-from tasks.scoring.find import find_dumps
 from tests.flows.conftest import SMALL, train_small
 
 
@@ -159,7 +156,7 @@ def test_what_killed_scorings_left_that_stays(inbox: Layout) -> None:
     (table, *_) = score_tables(inbox)
     leftovers = [
         *(files.partial(folder / table.name) for folder in (table.parent, inbox.quarantine)),
-        *(files.partial(folder / "0123456789abcdef.json") for folder in (inbox.names, inbox.reports)),
+        files.partial(inbox.reports / "0123456789abcdef.json"),
     ]
     for path in leftovers:
         path.write_bytes(b"half")
@@ -168,46 +165,23 @@ def test_what_killed_scorings_left_that_stays(inbox: Layout) -> None:
     assert [path for path in leftovers if path.exists()] == []
 
 
-@pytest.mark.parametrize(
-    ("name", "lock"),
-    [
-        ("scores/model=m/d-aaaaaaaaaaaaaaaa.parquet", "score-aaaaaaaaaaaaaaaa.lock"),
-        ("scores/model=m/d-aaaaaaaaaaaaaaaa-requeued-bbbbbbbbbbbbbbbb.parquet", "score-bbbbbbbbbbbbbbbb.lock"),
-        ("scores/_csv/model=m/d-0123456789abcdef-x-aaaaaaaaaaaaaaaa.csv", "score-aaaaaaaaaaaaaaaa.lock"),
-        ("quarantine/d-aaaaaaaaaaaaaaaa.parquet", "score-aaaaaaaaaaaaaaaa.lock"),
-        ("quarantine/d-aaaaaaaaaaaaaaaa-requeued.csv", "requeue.lock"),
-    ],
-)
-def test_what_another_run_is_writing_that_is_swept(tmp_path: Path, name: str, lock: str) -> None:
-    data = Layout(tmp_path)
-    partial = files.partial(tmp_path / name)
-    partial.parent.mkdir(parents=True)
-    partial.write_bytes(b"half")
-    with locks.waiting(data.locks / lock):
-        predict.sweep(data)
-        assert partial.exists()
-    predict.sweep(data)
-    assert not partial.exists()
+def test_a_run_that_writes_what_another_one_is_writing(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits, and then finds nothing to do."""
+    waited: list[str] = []
+    original = FileLock.acquire
 
-
-def test_a_file_that_another_run_was_at_when_it_was_killed(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes last, is waited for, and is scored here if the other run did not come to its end."""
-    waited: list[bool] = []
-    original = locks.waiting
-
-    def killed_other(path: Path) -> Any:
-        if path.name.startswith("score-"):
-            waited.append(True)
+    def acquire(lock: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("blocking", True) and lock.lock_file.endswith(locks.SCORING):
+            waited.append(lock.lock_file)
             held.release()
-        return original(path)
+        return original(lock, *arguments, **options)
 
-    first = sorted(inbox.inbox.iterdir())[0]
-    held = FileLock(predict._lock(inbox, files.sha256(first)[:16]))
     files.make_folder(inbox.locks)
+    held = FileLock(inbox.locks / locks.SCORING)
     held.acquire()
-    monkeypatch.setattr(locks, "waiting", killed_other)
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
     score(data_dir=inbox.root)
-    assert waited == [True]
+    assert waited
     assert len(score_tables(inbox)) == 6
 
 
@@ -238,7 +212,7 @@ def test_what_the_search_for_dumps_passes_over_or_repeats_without_a_word(
     caplog.set_level("INFO", "sentiment")
     score(data_dir=inbox.root)
     assert any(message.endswith("1 new, 5 scored, 0 same content, 1 not dumps") for message in caplog.messages)
-    assert any(message.startswith("dump-") and "not readable" in message for message in caplog.messages)
+    assert any(message.startswith("dump-") and "checksum mismatch" in message for message in caplog.messages)
     assert pq.read_metadata(table).num_rows == 50
 
 
@@ -327,14 +301,7 @@ def test_a_strange_name_that_stops_the_run_halfway(trained: Layout, name: bytes)
     assert footer is not None
     assert [footer[f"rows_{kind}"] for kind in ("in", "scored", "quarantined")] == ["3", "2", "1"]
     assert pq.read_metadata(trained.quarantine / table.name).num_rows == 1
-    (report,), (note,) = trained.reports.glob("*.json"), trained.names.glob("*.json")
+    (report,) = trained.reports.glob("*.json")
     shown = json.loads(report.read_text())["files"][0]["file"]
     assert shown.isprintable()
-    assert json.loads(note.read_text())["names"] == [shown]
     assert set(pq.read_table(table)["source_file"].to_pylist()) == {shown}
-
-
-def test_many_runs_that_note_names_at_once(inbox: Layout) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: find_dumps.fn([inbox.inbox], ScoreConfig(), inbox.root), range(40)))
-    assert len(list(inbox.names.iterdir())) == 6

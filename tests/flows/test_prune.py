@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -175,17 +175,23 @@ def test_a_cached_result_that_cannot_be_read_and_ends_in_a_traceback(
 
 
 def test_a_model_that_is_scored_with_for_the_first_time_and_pruned(
-    trained: Layout, two_models: tuple[str, str], sample: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the midst of the first dump, no table of the model stands yet."""
+    trained: Layout, two_models: tuple[str, str], sample: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """While the first dump is scored, the model has no table yet."""
+    caplog.set_level("INFO", "sentiment")
     forget_earlier(trained)
     original = scoring.score
 
     def pruned_meanwhile(*args: Any, **options: Any) -> Any:
-        prune.main(data_dir=trained.root)
+        pruning.append(pool.submit(prune.main, data_dir=trained.root))
+        wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
         return original(*args, **options)
 
     monkeypatch.setattr(scoring, "score", pruned_meanwhile)
     options = ScoreConfig(model=two_models[1])
-    score(paths=[sample / "reviews-columns.csv"], options=options, data_dir=trained.root)
+    pruning: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        score(paths=[sample / "reviews-columns.csv"], options=options, data_dir=trained.root)
+        pruning[0].result()
     assert set(bundles.model_ids(trained.models)) == set(two_models)

@@ -7,6 +7,7 @@ import gzip
 import json
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.score import score
-from tasks.lib import errors
+from tasks.lib import errors, files
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles, releases
-from tasks.lib.scores import tables
-from tasks.running import locks
+from tasks.lib.models import bundles
+from tasks.lib.scores import exports, tables
+from tasks.lib.scores.ledger import Ledger
 from tests.flows.conftest import train_small
 from tests.tools.sample import generate
 
@@ -95,8 +96,8 @@ def test_a_renamed_copy_that_is_scored_twice(inbox: Layout) -> None:
     shutil.copy(inbox.inbox / "reviews-columns.csv", inbox.inbox / "copy.csv")
     score(data_dir=inbox.root)
     assert len(list(inbox.scores.glob("model=*/*.parquet"))) == 3
-    names = [json.loads(path.read_text())["names"] for path in inbox.names.iterdir()]
-    assert ["reviews-columns.csv", "copy.csv"] in names
+    with Ledger.open(inbox) as ledger:
+        assert ledger.names(files.sha256(inbox.inbox / "copy.csv")) == ["copy.csv", "reviews-columns.csv"]
 
 
 def test_a_corrected_file_that_is_not_scored(inbox: Layout) -> None:
@@ -233,13 +234,10 @@ def test_an_export_that_is_older_than_its_table(inbox: Layout) -> None:
 def test_an_export_that_fails_and_stops_the_others_or_goes_unsaid(inbox: Layout) -> None:
     score(data_dir=inbox.root)
     table = only_table(inbox, "reviews-columns")
-    content = bytearray(table.read_bytes())
-    content[200] ^= 1
-    table.write_bytes(content)
-    with pytest.raises(errors.PipelineError, match=r"1 of 3 files failed:\n.*reviews-columns.*damaged.*--rescore"):
+    files.make_folder(exports.path(inbox, table))  # in its way
+    with pytest.raises(errors.PipelineError, match=r"1 of 3 files failed:\n.*reviews-columns.csv: not exported: "):
         score(options=ScoreConfig(csv=True), data_dir=inbox.root)
-    assert len(exported(inbox)) == 2
-    assert "reviews-columns" not in str(exported(inbox))
+    assert len([path for path in inbox.csv.glob("model=*/*.csv") if path.is_file()]) == 2
 
 
 def kill_before_the_report(data: Layout, monkeypatch: pytest.MonkeyPatch, **options: Any) -> None:
@@ -289,9 +287,84 @@ def test_a_late_report_that_has_a_file_twice_with_its_export(inbox: Layout, monk
     assert all(entry["rows"] and entry["csv"] for entry in facts(report))
 
 
-def test_a_run_under_way_whose_files_another_one_reports(inbox: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it has published so far, it will report itself."""
-    kill_before_the_report(inbox, monkeypatch)
-    with locks.shared(inbox.locks / locks.model(releases.current_id(inbox.models))):
-        score(data_dir=inbox.root)
-    assert not list(inbox.reports.glob("*.json"))
+def test_a_flipped_bit_that_the_next_run_does_not_see(inbox: Layout, caplog: pytest.LogCaptureFixture) -> None:
+    """In a data page, in a footer, in a quarantine; or all of the quarantine is gone."""
+    score(data_dir=inbox.root)
+    expected = {path: path.read_bytes() for path in published(inbox)}
+    caplog.set_level("WARNING", "sentiment")
+    for path, content in expected.items():
+        for place in (len(content) // 3, len(content) - 200):
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+            caplog.clear()
+            score(data_dir=inbox.root)
+            assert len([line for line in caplog.messages if "is made again: " in line]) == 1, path
+            assert {path: path.read_bytes() for path in published(inbox)} == expected
+    (quarantine,) = inbox.quarantine.glob("*.parquet")
+    quarantine.unlink()
+    score(data_dir=inbox.root)
+    assert {path: path.read_bytes() for path in published(inbox)} == expected
+
+
+def published(data: Layout) -> list[Path]:
+    return [*data.scores.glob("model=*/*.parquet"), *data.quarantine.glob("*.parquet")]
+
+
+def gone(ledger: Path) -> None:
+    ledger.unlink()
+
+
+def zeroed(ledger: Path) -> None:
+    ledger.write_bytes(bytes(ledger.stat().st_size))
+
+
+def torn(ledger: Path) -> None:
+    ledger.write_bytes(ledger.read_bytes()[: ledger.stat().st_size // 2])
+
+
+def text(ledger: Path) -> None:
+    ledger.write_text("no database")
+
+
+@pytest.mark.parametrize("damage", [gone, zeroed, torn, text])
+def test_a_ledger_that_is_lost_with_what_it_knew(
+    inbox: Layout, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
+) -> None:
+    score(data_dir=inbox.root)
+    before = {path: path.stat().st_mtime_ns for path in published(inbox)}
+    damage(inbox.ledger)
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=inbox.root)
+    assert [line for line in caplog.messages if "made again from 3 tables" in line]
+    assert "Nothing to do." in caplog.messages
+    assert {path: path.stat().st_mtime_ns for path in published(inbox)} == before
+
+
+def test_an_older_ledger_that_scores_or_reports_again(inbox: Layout, caplog: pytest.LogCaptureFixture) -> None:
+    score(paths=[inbox.inbox / "reviews-columns.csv"], data_dir=inbox.root)
+    older = inbox.ledger.read_bytes()
+    score(data_dir=inbox.root)
+    before = {path: path.stat().st_mtime_ns for path in published(inbox)}
+    inbox.ledger.write_bytes(older)
+    caplog.set_level("INFO", "sentiment")
+    score(data_dir=inbox.root)
+    assert "Nothing to do." in caplog.messages
+    assert {path: path.stat().st_mtime_ns for path in published(inbox)} == before
+
+
+def test_the_ledger_of_another_data_folder_that_is_believed(inbox: Layout, tmp_path: Path) -> None:
+    score(data_dir=inbox.root)
+    other = Layout(tmp_path / "other")
+    shutil.copytree(inbox.root, other.root)
+    for path in published(other):
+        path.unlink()
+    score(data_dir=other.root)
+    assert [path.name for path in published(other)] == [path.name for path in published(inbox)]
+
+
+def test_small_dumps_that_fail_together(trained: Layout) -> None:
+    trained.inbox.mkdir()
+    for number in range(50):
+        (trained.inbox / f"d-{number:02}.csv").write_text(f"{'review' if number % 10 else 'text'}\ngood {number}\n")
+    with pytest.raises(errors.PipelineError, match="5 of 50 files failed:\n  d-00.csv: no column 'review'"):
+        score(data_dir=trained.root)
+    assert len(published(trained)) == 45

@@ -21,9 +21,12 @@ import sys
 from pathlib import Path
 from tasks.lib import files, scoring
 from tasks.lib.config import ScoreConfig
-models, model_id, dump, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+from tasks.lib.layout import Layout
+from tasks.lib.scores.inbox import Dump
+models, model_id, path, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
 model = scoring.Model.open(models, model_id)
-scored = scoring.score(dump, dump.name, files.sha256(dump), model, ScoreConfig(), folder / "t.parquet", folder / "q")
+dump = Dump(str(path), path.name, "new", sha256=files.sha256(path), table="t.parquet")
+scored = scoring.score(dump, model, ScoreConfig(), Layout(folder))
 assert scored.scored and not scored.quarantined
 print(*{"tensorflow", "keras", "pandas", "matplotlib", "prefect", "dask"}.intersection(sys.modules))
 """

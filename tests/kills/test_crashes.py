@@ -18,10 +18,13 @@ import pytest
 from tasks.lib import files, scoring
 from tasks.lib.config import ScoreConfig, ShardConfig
 from tasks.lib.corpus import imdb, shards
+from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.network.encoder import Encoder
-from tasks.lib.scores import tables
+from tasks.lib.scores import inbox, tables
+from tasks.lib.scores.ledger import Ledger
 from tests.support import crash
+from tests.support.found import new
 
 MODEL_ID = "gru-000000000000"
 STRIDE, RANDOM_KILLS = 7, 5  # `tests/slow` kills at each call
@@ -56,22 +59,24 @@ def dump(path: Path, rows: int, bad: int, seed: int = 0) -> Path:
     return path
 
 
-def score(path: Path, root: Path, config: ScoreConfig | None = None, sha256: str = "") -> None:
-    """What the task of scoring does with one dump."""
-    sha256 = sha256 or files.sha256(path)
-    config = config or ScoreConfig()
-    if tables.find(root / "scores", MODEL_ID, sha256) and not config.rescore:
-        return
-    table = tables.table_path(root / "scores", MODEL_ID, tables.table_name(path.name, sha256))
-    scoring.score(path, path.name, sha256, model(), config, table, root / "quarantine" / table.name)
+def score(path: Path, root: Path, config: ScoreConfig = ScoreConfig(), sha256: str = "") -> None:
+    """What a run does with one dump; with its `sha256`, without looking for it first."""
+    data = Layout(root)
+    with Ledger.open(data) as ledger:
+        if sha256:
+            found = new(path, f"scores/model={MODEL_ID}/{tables.table_name(path.name, sha256)}", sha256=sha256)
+        else:
+            (found,) = inbox.find([path], ledger, ledger.look([MODEL_ID]), config, MODEL_ID)
+        if found.status == "new":
+            ledger.enter_tables([scoring.score(found, model(), config, data)])
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below the folder, hidden ones included, with the sha256 of its bytes."""
+    """Every file below the folder but the ledger, hidden ones included, with the sha256 of its bytes."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.name.startswith("ledger.sqlite")
     }
 
 
@@ -94,7 +99,7 @@ def killed_everywhere(
         yield number, folder
 
 
-def score_into(folder: Path, path: Path, config: ScoreConfig | None = None) -> None:
+def score_into(folder: Path, path: Path, config: ScoreConfig = ScoreConfig()) -> None:
     score(path, folder, config)
 
 

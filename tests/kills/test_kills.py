@@ -16,7 +16,7 @@ from tasks.lib import files
 from tasks.lib.corpus import sources
 from tasks.lib.layout import SAMPLE
 from tasks.lib.network.checkpoint import Checkpoint, Progress
-from tasks.lib.scores import inbox, quarantine, tables
+from tasks.lib.scores import exports, quarantine
 from tests.kills.test_crashes import contents, dump, killed_everywhere, quick, score, visible
 from tests.support import crash
 
@@ -29,20 +29,11 @@ def scored(folder: Path) -> None:
 
 def export(folder: Path) -> None:
     (table,) = (folder / "scores").glob("model=*/*.parquet")
-    tables.export_csv(table, folder / "csv" / "d.csv")
+    exports.write(table, folder / "csv" / "d.csv")
 
 
 def put_back(folder: Path) -> None:
     quarantine.exported(folder / "quarantine")
-
-
-def named(folder: Path) -> None:
-    remember(folder, "old.csv")
-
-
-def remember(folder: Path, name: str = "new.csv") -> None:
-    dumps = [inbox.Dump(path=Path(name), name=name, status="new", sha256=digit * 64) for digit in "01"]
-    inbox.remember_names(folder / "names", dumps)
 
 
 def provided(folder: Path) -> None:
@@ -57,8 +48,8 @@ def fetch(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("work", "prepare"),
-    [(export, scored), (put_back, scored), (remember, named), (fetch, provided)],
-    ids=["export", "requeue", "names", "download"],
+    [(export, scored), (put_back, scored), (fetch, provided)],
+    ids=["export", "requeue", "download"],
 )
 def test_a_kill_that_leaves_half_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Path], None], prepare: Callable[[Path], None]

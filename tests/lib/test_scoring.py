@@ -18,17 +18,18 @@ import pytest
 from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
 from tasks.lib.dumps import packing
+from tasks.lib.layout import Layout
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
+from tasks.lib.scores.tables import FileReport
 from tests.kills.test_crashes import MODEL_ID, contents, dump, model
+from tests.support.found import new
 
 Change = Callable[[Path], None]
 
 
-def score(path: Path, root: Path, *, at_block: int = 0, change: Change = lambda path: None) -> scoring.Scored:
+def score(path: Path, root: Path, *, at_block: int = 0, change: Change = lambda path: None) -> FileReport:
     """Scores the dump, and lets `change` happen to it after a number of blocks."""
-    sha256 = files.sha256(path)
-    table = tables.table_path(root / "scores", MODEL_ID, tables.table_name(path.name, sha256))
     blocks = 0
 
     def on_rows(rows: int) -> None:
@@ -37,9 +38,7 @@ def score(path: Path, root: Path, *, at_block: int = 0, change: Change = lambda 
         if blocks == at_block:
             change(path)
 
-    return scoring.score(
-        path, path.name, sha256, model(), ScoreConfig(), table, root / "quarantine" / table.name, on_rows=on_rows
-    )
+    return scoring.score(new(path), model(), ScoreConfig(), Layout(root), on_rows=on_rows)
 
 
 def grow(path: Path) -> None:
@@ -90,12 +89,11 @@ def test_an_input_that_changes_while_it_is_read(tmp_path: Path, change: Change, 
 def test_an_input_that_is_rewritten_before_it_is_read(tmp_path: Path) -> None:
     """Its sha256 was taken, then the bytes changed; neither size nor time shows it."""
     path = dump(tmp_path / "d.csv", rows=100, bad=1)
-    sha256 = files.sha256(path)
+    found = new(path)
     rewrite(path)
-    table = tmp_path / "scores" / "t.parquet"
     with pytest.raises(errors.InputError, match="changed while it was read"):
-        scoring.score(path, path.name, sha256, model(), ScoreConfig(), table, tmp_path / "quarantine" / table.name)
-    assert not table.exists()
+        scoring.score(found, model(), ScoreConfig(), Layout(tmp_path))
+    assert not (tmp_path / found.table).exists()
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -105,8 +103,7 @@ def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
 ) -> None:
     path = dump(tmp_path / "d.csv", rows=5_000, bad=5)
     path.write_bytes(pack(path.read_bytes()))
-    sha256, table = files.sha256(path), tmp_path / "data" / "t.parquet"
-    calls = 0
+    found, calls = new(path), 0
 
     def fail(descriptor: int, *size: int) -> Any:
         nonlocal calls
@@ -121,7 +118,7 @@ def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(errors.InputError, match=r"^d\.csv: could not be read: Input/output error\.") as caught:
-            scoring.score(path, path.name, sha256, model(), ScoreConfig(), table, tmp_path / "data" / "q.parquet")
+            scoring.score(found, model(), ScoreConfig(), Layout(tmp_path / "data"))
     assert "\n" not in str(caught.value)
     assert contents(tmp_path / "data") == {}
 
@@ -135,10 +132,9 @@ class Sick:
 
 def test_a_probability_that_is_no_number(tmp_path: Path) -> None:
     path = dump(tmp_path / "d.csv", rows=10, bad=1)
-    table = tmp_path / "scores" / "t.parquet"
     sick = scoring.Model(MODEL_ID, model().encoder, Sick(), 0.5)  # type: ignore[arg-type]
     with pytest.raises(errors.ModelError, match="no numbers"):
-        scoring.score(path, path.name, files.sha256(path), sick, ScoreConfig(), table, tmp_path / "q" / table.name)
+        scoring.score(new(path), sick, ScoreConfig(), Layout(tmp_path))
     assert not list(tmp_path.rglob("*.parquet*"))
 
 
@@ -188,7 +184,7 @@ def test_a_score_that_stands_beside_another_row_than_its_own(tmp_path: Path) -> 
     path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
     good, _, _ = mixed_dump(path, rows=7_000)  # of several blocks
     sha256 = files.sha256(path)
-    scoring.score(path, path.name, sha256, last_word(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scoring.score(new(path), last_word(), ScoreConfig(), Layout(tmp_path))
     scored = pq.read_table(table)
     assert scored["id"].to_pylist() == [str(number) for number, *_ in good]
     assert scored["row_id"].to_pylist() == [f"{sha256[:16]}-{number}" for number, *_ in good]
@@ -204,8 +200,8 @@ def test_a_score_that_stands_beside_another_row_than_its_own(tmp_path: Path) -> 
 def test_a_line_that_is_in_no_table_or_in_two(tmp_path: Path) -> None:
     path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
     _, blank, bad = mixed_dump(path, rows=7_000)
-    quarantined = tmp_path / "q" / table.name
-    scoring.score(path, path.name, files.sha256(path), last_word(), ScoreConfig(), table, quarantined)
+    quarantined = tmp_path / "quarantine" / table.name
+    scoring.score(new(path), last_word(), ScoreConfig(), Layout(tmp_path))
     scored, spans = pq.read_table(table), pq.read_table(quarantined)
     found = list(zip(spans["first_line"].to_pylist(), spans["last_line"].to_pylist(), strict=True))
     assert found == bad
@@ -218,7 +214,7 @@ def test_a_line_that_is_in_no_table_or_in_two(tmp_path: Path) -> None:
 def test_a_footer_that_counts_other_rows_lines_or_bytes(tmp_path: Path) -> None:
     path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
     good, blank, bad = mixed_dump(path, rows=7_000)
-    scoring.score(path, path.name, files.sha256(path), last_word(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scoring.score(new(path), last_word(), ScoreConfig(), Layout(tmp_path))
     footer = tables.read_footer(table) or {}
     counts = {name: int(value) for name, value in footer.items() if name.endswith(("_in", "_lines")) or "rows_" in name}
     assert counts == {
@@ -238,7 +234,7 @@ def test_a_footer_that_counts_other_rows_lines_or_bytes(tmp_path: Path) -> None:
 def test_a_review_without_a_known_word_that_gets_no_score(tmp_path: Path, review: str) -> None:
     path, table = tmp_path / "d.csv", tmp_path / "scores" / "t.parquet"
     path.write_text(f"id,review\n1,good film\n2,{review}\n3,bad film\n")
-    scoring.score(path, path.name, files.sha256(path), model(), ScoreConfig(), table, tmp_path / "q" / table.name)
+    scoring.score(new(path), model(), ScoreConfig(), Layout(tmp_path))
     scored = pq.read_table(table)
     assert scored["known_tokens"].to_pylist() == [2, 0, 2]
     assert scored["review"][1].as_py() == review
@@ -247,8 +243,8 @@ def test_a_review_without_a_known_word_that_gets_no_score(tmp_path: Path, review
 
 def scored_with(path: Path, config: ScoreConfig) -> dict[str, list[Any]]:
     """The columns of the table that the dump gets with these options."""
-    table = path.with_name("t.parquet")
-    scoring.score(path, path.name, files.sha256(path), last_word(), config, table, path.with_name("q.parquet"))
+    table = path.parent / "scores" / "t.parquet"
+    scoring.score(new(path), last_word(), config, Layout(path.parent))
     found: dict[str, list[Any]] = pq.read_table(table).to_pydict()
     return found
 
@@ -282,5 +278,5 @@ def test_a_limit_of_bytes_that_is_passed_over_or_reached_too_early(tmp_path: Pat
     path.write_bytes(gzip.compress(content))
     with pytest.raises(errors.InputError, match=f"limit of {len(content) - 1} bytes"):
         scored_with(path, ScoreConfig(max_bytes=len(content) - 1))
-    assert not list(tmp_path.glob("*.parquet"))
+    assert not list(tmp_path.rglob("*.parquet"))
     assert len(scored_with(path, ScoreConfig(max_bytes=len(content)))["id"]) == 100

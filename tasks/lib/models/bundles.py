@@ -36,27 +36,28 @@ def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
 
     Raises `ModelError` if the model does not exist or any part of its bundle is missing or altered.
     """
-    folder = _folder(models, wanted)
-    manifest = _read_manifest(folder)
+    bundle = folder(models, wanted)
+    manifest = _read_manifest(bundle)
     if manifest["model_id"] != wanted or model_id(manifest["cell"], manifest["made_of"]) != wanted:
-        raise _damaged(folder / MANIFEST, "describes another model than its folder names")
+        raise _damaged(bundle / MANIFEST, "describes another model than its folder names")
     for name, expected in manifest["sha256"].items():
-        if not (folder / name).is_file():
-            raise _damaged(folder / name, "is missing")
-        with files.input_errors(folder / name, errors.ModelError):
-            found = files.sha256(folder / name)
+        if not (bundle / name).is_file():
+            raise _damaged(bundle / name, "is missing")
+        with files.input_errors(bundle / name, errors.ModelError):
+            found = files.sha256(bundle / name)
         if found != expected:
-            raise _damaged(folder / name, "does not have the sha256 of the manifest")
+            raise _damaged(bundle / name, "does not have the sha256 of the manifest")
     # The id stands for what the model was made of: files that only fit the manifest may be another model's.
     made_of, stored = manifest["made_of"], manifest["sha256"]
     if made_of.get("word_index", stored.get(WORD_INDEX)) != stored.get(WORD_INDEX):
-        raise _damaged(folder / WORD_INDEX, "is another word index than the model was made with")
+        raise _damaged(bundle / WORD_INDEX, "is another word index than the model was made with")
     if made_of.get("threshold") != manifest.get("threshold"):
-        raise _damaged(folder / MANIFEST, "has another threshold than the model was made with")
+        raise _damaged(bundle / MANIFEST, "has another threshold than the model was made with")
     return manifest
 
 
-def _folder(models: Path, wanted: str) -> Path:
+def folder(models: Path, wanted: str) -> Path:
+    """The folder of a model. Raises `ModelError` if there is no such model."""
     if not re.fullmatch(r"\w+-[0-9a-f]{12}", wanted) or not (models / wanted).is_dir():
         known = ", ".join(model_ids(models)) or "none"
         raise errors.ModelError(f"{models}: no model {wanted!r} (found: {known}). Train one, or name one of these.")

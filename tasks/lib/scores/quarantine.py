@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,15 +45,6 @@ def exported(folder: Path, encoding: str = UTF_8) -> Exported:
         except errors.InputError as error:  # the others can be repaired all the same
             failed[table.name] = str(error)
     return Exported(dumps, failed)
-
-
-def reasons(table: Path) -> dict[str, int]:
-    """How many records were quarantined for each reason; empty if the table is missing or damaged."""
-    try:
-        stored = pq.read_table(table, columns=["reason"], page_checksum_verification=True)
-    except DAMAGED:
-        return {}
-    return dict(Counter(stored["reason"].to_pylist()))
 
 
 def _name(table: Path) -> str:

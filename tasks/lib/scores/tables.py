@@ -6,23 +6,23 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
 
 from tasks.lib import arrow, errors, files
 from tasks.lib.dumps.header import listed
 from tasks.lib.dumps.reader import Block, Counts, Span
+from tasks.lib.layout import Layout
 
 OWN_COLUMNS = {
     "row_id": pa.string(),
@@ -49,6 +49,7 @@ QUARANTINE_SCHEMA = pa.schema(
 # What is known of each row group is held till the file is closed: many small ones would make memory grow with the dump.
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 8_192, 16 << 20
 DUMP_SUFFIXES = re.compile(r"\.(csv|tsv)(\.(gz|zst|bz2))?$", re.IGNORECASE)
+HISTOGRAM_BINS = 20
 STEM_BYTES = 120  # a file name has room for 255 bytes, and hidden, requeued and report names are longer
 REQUEUED = re.compile(r"-[0-9a-f]{16}-requeued$")  # how the stem of a repaired dump ends: whose rows it holds
 
@@ -63,9 +64,9 @@ def table_name(source_file: str, input_sha256: str) -> str:
     return f"{stem}{end}-{input_sha256[:16]}.parquet"
 
 
-def table_path(scores: Path, model_id: str, name: str) -> Path:
-    """Where the score table of that name and model lies."""
-    return scores / f"model={model_id}" / name
+def folder(scores: Path, model_id: str) -> Path:
+    """Where the score tables of a model are."""
+    return scores / f"model={model_id}"
 
 
 def carried_columns(header: Sequence[str], keep: Sequence[str] | None, source_file: str) -> dict[int, str]:
@@ -100,6 +101,39 @@ def _split_names(header: Sequence[str], keep: Sequence[str]) -> list[str]:
     return names
 
 
+class FileReport(BaseModel):
+    """What became of one dump: scored, exported (it was scored before), or failed. The footer of its table holds it.
+
+    `table`, `quarantine` and `csv` are paths below the data folder, `sha256` is that of the dump.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    status: Literal["scored", "exported", "failed"]
+    model_id: str
+    reason: str = ""
+    table: str = ""
+    table_sha256: str = ""
+    quarantine: str = ""
+    quarantine_sha256: str = ""
+    csv: str = ""
+    sha256: str = ""
+    rows: int = 0
+    scored: int = 0
+    positive: int = 0
+    quarantined: dict[str, int] = {}
+    bytes: int = 0
+    threshold: float | None = None
+    seconds: float = 0.0
+    histogram: list[int] = []
+
+    @property
+    def rows_quarantined(self) -> int:
+        """Quarantined rows, whatever the reason."""
+        return sum(self.quarantined.values())
+
+
 @dataclass(frozen=True)
 class Origin:
     """What a pair of tables is made from, and with which options."""
@@ -124,6 +158,8 @@ class Tables:
         self.table, self.quarantine, self.origin, self.carried = table, quarantine, origin, carried
         self.schema = pa.schema(OWN_COLUMNS | {name: pa.string() for name in carried.values()})
         self.scored = self.positive = 0
+        self.histogram = np.zeros(HISTOGRAM_BINS, np.int64)  # of the probabilities
+        self.table_sha256 = self.quarantine_sha256 = ""  # known when they are published
         self.reasons: Counter[str] = Counter()
         self._row_group: list[pa.RecordBatch] = []
         self._score_writer: Any = None
@@ -173,6 +209,8 @@ class Tables:
         arrays += [arrow.text(columns[position]) for position in self.carried]
         self._row_group.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
         self.positive += int(positive.sum())
+        bins = np.minimum((probabilities * HISTOGRAM_BINS).astype(np.intp), HISTOGRAM_BINS - 1)
+        self.histogram += np.bincount(bins, minlength=HISTOGRAM_BINS)
         if (
             sum(len(batch) for batch in self._row_group) >= ROW_GROUP_ROWS
             or sum(batch.nbytes for batch in self._row_group) >= ROW_GROUP_BYTES
@@ -229,6 +267,8 @@ class Tables:
             "review_column": self.origin.review_column,
             "header": json.dumps(self.origin.header),
             "delimiter": self.origin.delimiter,
+            "quarantined": json.dumps(self.reasons),
+            "histogram": json.dumps(self.histogram.tolist()),
         }
         with files.output_errors(self.table):
             for writer, final in ((self._quarantine_writer, self.quarantine), (self._score_writer, self.table)):
@@ -236,11 +276,14 @@ class Tables:
                     writer.add_key_value_metadata({name: str(value) for name, value in footer.items()})
                     writer.close()
                     files.sync(files.partial(final))
+            self.table_sha256 = files.sha256(files.partial(self.table))
+            self.quarantine_sha256 = files.sha256(files.partial(self.quarantine)) if quarantined else ""
             # Were it killed now, a table of an earlier scoring must not stand beside the quarantine of this one, nor
             # rows of it twice: without a table, the next run scores the dump again.
             for older in (*superseded, self.table):
-                files.remove(older)
-                files.sync(older.parent)
+                if older.exists():
+                    files.remove(older)
+                    files.sync(older.parent)
             if self._quarantine_writer is None:
                 files.remove(self.quarantine)
             else:
@@ -253,49 +296,6 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, write_page_checksum=True, store_schema=False)
 
 
-# A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV Injection").
-FORMULA = r"^[=+\-@\t\r]"
-
-
-def export_csv(table: Path, path: Path) -> None:
-    """Writes a score table as CSV; what a spreadsheet would take for a formula gets an apostrophe in front.
-
-    Only there: the Parquet table keeps every cell and every column's name to the letter. Memory does not grow with
-    the table. Raises `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
-    """
-    batches = _batches(table)
-    schema = next(batches).schema
-    schema = pa.schema([field.with_name(_harmless_name(field.name)) for field in schema])
-    with files.new_file(path) as temporary, pa.csv.CSVWriter(temporary, schema) as writer:
-        for batch in batches:
-            columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
-            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
-
-
-def is_exported(table: Path, path: Path) -> bool:
-    """Whether `path` is an export of this table: it was written after it, and may have been edited since."""
-    return path.exists() and path.stat().st_mtime_ns > table.stat().st_mtime_ns
-
-
-def _batches(table: Path) -> Iterator[pa.RecordBatch]:
-    """An empty batch, for its schema, and those of the table. Raises `InputError`."""
-    try:
-        with pq.ParquetFile(table, page_checksum_verification=True) as file:
-            yield pa.RecordBatch.from_pylist([], file.schema_arrow.remove_metadata())
-            yield from file.iter_batches()
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise errors.InputError(f"{table}: missing or damaged. Score its dump again with --rescore.") from error
-
-
-def _harmless(column: pa.Array) -> pa.Array:
-    quoted = pc.binary_join_element_wise("'", column, "")
-    return pc.if_else(pc.match_substring_regex(column, FORMULA), quoted, column)
-
-
-def _harmless_name(name: str) -> str:
-    return f"'{name}" if re.match(FORMULA, name) else name
-
-
 def read_footer(table: Path) -> dict[str, str] | None:
     """What a published table says of itself (row counts, sha256, model), or None if it is missing or damaged."""
     try:
@@ -305,10 +305,54 @@ def read_footer(table: Path) -> dict[str, str] | None:
         return None
 
 
-def find(scores: Path, model_id: str, input_sha256: str) -> Path | None:
-    """The score table of these input bytes and this model, whatever name the dump had then, or None."""
-    for path in sorted((scores / f"model={model_id}").glob(f"[!.]*-{input_sha256[:16]}.parquet")):
-        footer = read_footer(path)
-        if footer is not None and footer.get("input_sha256") == input_sha256:
-            return path
-    return None
+def read_report(data: Layout, path: str) -> FileReport | None:
+    """The report in the footer of the score table at `path` below the data folder.
+
+    None if the table or its quarantine is missing or damaged: all pages are read and their checksums verified.
+    """
+    table = data.root / path
+    footer = read_footer(table)
+    quarantine = data.quarantine / table.name
+    try:
+        if footer is None or not _is_whole(table):
+            return None
+        reasons = json.loads(footer["quarantined"]) if "quarantined" in footer else _reasons(quarantine, footer)
+        if reasons and not _holds(quarantine, footer["input_sha256"], sum(reasons.values())):
+            return None
+        return FileReport(
+            file=footer["source_file"],
+            status="scored",
+            model_id=footer["model_id"],
+            table=path,
+            table_sha256=files.sha256(table),
+            quarantine=data.relative(quarantine) if reasons else "",
+            quarantine_sha256=files.sha256(quarantine) if reasons else "",
+            sha256=footer["input_sha256"],
+            rows=int(footer["rows_in"]),
+            scored=int(footer["rows_scored"]),
+            positive=int(footer["rows_positive"]),
+            quarantined=reasons,
+            bytes=int(footer["bytes_in"]),
+            threshold=float(footer["threshold"]),
+            histogram=json.loads(footer.get("histogram", "[]")),
+        )
+    except (OSError, LookupError, TypeError, ValueError, pa.ArrowException):
+        return None
+
+
+def _is_whole(table: Path) -> bool:
+    with pq.ParquetFile(table, page_checksum_verification=True) as file:
+        return sum(len(batch) for batch in file.iter_batches()) == file.metadata.num_rows
+
+
+def _holds(quarantine: Path, input_sha256: str, rows: int) -> bool:
+    footer = read_footer(quarantine) or {}
+    of_input = footer.get("input_sha256") == input_sha256
+    return of_input and pq.read_metadata(quarantine).num_rows == rows and _is_whole(quarantine)
+
+
+def _reasons(quarantine: Path, footer: dict[str, str]) -> dict[str, int]:
+    """How many records were quarantined for each reason, where the footer does not say: tables of version 0.1."""
+    if footer["rows_quarantined"] == "0":
+        return {}
+    return dict(Counter(pq.read_table(quarantine, columns=["reason"])["reason"].to_pylist()))

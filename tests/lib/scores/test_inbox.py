@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 
-from tasks.lib import errors
+from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
+from tasks.lib.dumps import packing
+from tasks.lib.layout import Layout
 from tasks.lib.scores import inbox, tables
+from tasks.lib.scores.inbox import Dump
+from tasks.lib.scores.ledger import Ledger
+
+MODEL = "gru-000000000000"
 
 
 @pytest.fixture
@@ -22,8 +28,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "inbox"
 
 
+def find(*places: Path, config: ScoreConfig = ScoreConfig()) -> list[Dump]:
+    """What there is in the places; the data folder is the one above the inbox."""
+    root = next((parent for parent in places[0].parents if (parent / "inbox").exists()), places[0].parent)
+    with Ledger.open(Layout(root)) as ledger:
+        return inbox.find(places, ledger, ledger.look([MODEL]), config, MODEL)
+
+
 def found(folder: Path) -> dict[str, inbox.Status]:
-    return {dump.name: dump.status for dump in inbox.find([folder], folder.parent / "scores", "gru-000000000000")}
+    return {dump.name: dump.status for dump in find(folder)}
 
 
 def test_dumps_in_subfolders_that_are_passed_over(folder: Path) -> None:
@@ -63,29 +76,30 @@ def test_a_place_that_cannot_be_reached_and_ends_in_a_traceback(folder: Path, mo
     def locked(path: Path, **options: Any) -> Any:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "stat", locked)
-    with pytest.raises(errors.InputError, match="inbox: cannot be read: Permission denied"):
-        inbox.find([folder], folder.parent / "scores", "gru-000000000000")
+    with Ledger.open(Layout(folder.parent)) as ledger:
+        standing = ledger.look([MODEL])
+        monkeypatch.setattr(Path, "stat", locked)
+        with pytest.raises(errors.InputError, match="inbox: cannot be read: Permission denied"):
+            inbox.find([folder], ledger, standing, ScoreConfig(), MODEL)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "x.csv.xz"])
 def test_a_file_that_is_named_and_no_dump_and_is_passed_over(folder: Path, name: str) -> None:
     (folder / name).write_text("review\nx\n")
-    (dump,) = inbox.find([folder / name], folder.parent / "scores", "gru-000000000000")
+    (dump,) = find(folder / name)
     assert dump.status == "unreadable"
     assert "expected a name that ends in .csv or .tsv" in dump.reason
 
 
 def test_a_damaged_table_that_is_made_again_in_silence(folder: Path) -> None:
     """It is made again in its place, though the dump has another name by now."""
-    scores = folder.parent / "scores"
-    (dump,) = inbox.find([folder], scores, "gru-000000000000")
+    (dump,) = find(folder)
     assert dump.reason == ""
-    damaged = tables.table_path(scores, "gru-000000000000", tables.table_name("old.csv", dump.sha256))
+    damaged = folder.parent / "scores" / f"model={MODEL}" / tables.table_name("old.csv", dump.sha256)
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"PAR1")
-    (dump,) = inbox.find([folder], scores, "gru-000000000000")
-    assert (dump.status, dump.table) == ("new", damaged)
+    (dump,) = find(folder)
+    assert (dump.status, folder.parent / dump.table) == ("new", damaged)
     assert "not readable" in dump.reason
 
 
@@ -96,7 +110,7 @@ def test_a_file_that_is_taken_while_it_is_still_written(folder: Path) -> None:
         os.utime(folder / name, (time.time() - age,) * 2)
     (folder / "notes.txt").touch()
     named = folder / "a.csv"  # whoever names a file knows that it is complete
-    dumps = inbox.find([folder, named], folder.parent / "scores", "gru-000000000000", ScoreConfig(min_age=60))
+    dumps = find(folder, named, config=ScoreConfig(min_age=60))
     assert [(dump.name, dump.status) for dump in dumps] == [
         ("a.csv", "too new"),
         ("from-tomorrow.csv", "new"),
@@ -105,7 +119,7 @@ def test_a_file_that_is_taken_while_it_is_still_written(folder: Path) -> None:
         ("young.csv", "too new"),
         ("a.csv", "new"),
     ]
-    assert dumps[4].reason == "changed 5 s ago; it waits till that is 60 s"
+    assert dumps[4].reason == "changed 5 s ago; it waits until that is 60 s"
 
 
 def test_the_same_bytes_that_are_new_twice(folder: Path) -> None:
@@ -136,30 +150,72 @@ def test_a_pipe_that_blocks(folder: Path) -> None:
 )
 def test_a_strange_name_that_stops_the_run(folder: Path, name: str) -> None:
     (folder / name).write_text("review\nother\n")
-    assert found(folder)[inbox._printable(name)] == "new"
+    assert found(folder)[packing.printable(name)] == "new"
     assert all(shown.isprintable() for shown in found(folder))
 
 
 def test_a_missing_folder_that_is_nothing_new(tmp_path: Path) -> None:
     with pytest.raises(errors.InputError, match="no such file or folder"):
-        inbox.find([tmp_path / "nowhere"], tmp_path, "gru-000000000000")
+        find(tmp_path / "nowhere")
+
+
+def hashed(monkeypatch: pytest.MonkeyPatch, *places: Path) -> list[str]:
+    """The names of the files that looking at the places reads."""
+    names: list[str] = []
+    original = files.sha256
+
+    def noted(path: Path) -> str:
+        names.append(path.name)
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "sha256", noted)
+        find(*places)
+    return names
+
+
+@pytest.fixture
+def settled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder when its files have been read long after their last change."""
+    monkeypatch.setattr(inbox, "TICK_NS", -1)
+    find(folder)
+    return folder
+
+
+def test_a_file_that_is_read_again_though_nothing_has_changed(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hashed(monkeypatch, settled) == []
+    assert hashed(monkeypatch, settled / "a.csv") == []
+
+
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_a_file_of_the_same_size_that_is_taken_for_the_one_before(
+    settled: Path, monkeypatch: pytest.MonkeyPatch, keep_time: bool
+) -> None:
+    """Who sets the mtime back still changes the ctime."""
+    before = (settled / "a.csv").stat()
+    (settled / "a.csv").write_text("review\nevil\n")
+    if keep_time:
+        os.utime(settled / "a.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert hashed(monkeypatch, settled) == ["a.csv"]
+
+
+def test_a_file_changed_within_the_tick_of_the_clock_that_is_not_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find(folder)
+    assert hashed(monkeypatch, folder) == ["a.csv"]
+
+
+def test_a_file_that_was_removed_and_stays_in_the_ledger(settled: Path) -> None:
+    (settled / "a.csv").unlink()
+    find(settled)
+    with Ledger.open(Layout(settled.parent)) as ledger:
+        assert not ledger.known_files(b"inbox")
 
 
 def test_a_name_that_is_forgotten(folder: Path) -> None:
     (folder / "b.csv").write_bytes((folder / "a.csv").read_bytes())
-    dumps = inbox.find([folder], folder.parent / "scores", "gru-000000000000")
     for _ in range(2):
-        inbox.remember_names(folder.parent / "names", dumps)
-    (path,) = (folder.parent / "names").iterdir()
-    assert '"a.csv",\n    "b.csv"\n' in path.read_text()
-
-
-def test_a_new_model_that_takes_up_old_files_against_the_users_will(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scores = folder.parent / "scores"
-    (scores / "model=lstm-000000000000").mkdir(parents=True)
-    monkeypatch.setattr(tables, "find", lambda _, model_id, __: Path("a") if model_id.startswith("lstm") else None)
-    for options, status in ((ScoreConfig(), "new"), (ScoreConfig(unscored_only=True), "scored")):
-        (dump,) = inbox.find([folder], scores, "gru-000000000000", options)
-        assert dump.status == status
+        (first, _second) = find(folder)
+    with Ledger.open(Layout(folder.parent)) as ledger:
+        assert ledger.names(first.sha256) == ["a.csv", "b.csv"]

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.lib import files
 from tasks.lib.dumps import reader
-from tasks.lib.scores import quarantine, tables
+from tasks.lib.scores import exports, quarantine, tables
 from tests.lib.scores.test_tables import SHA, score
 
 
@@ -160,7 +160,7 @@ def test_a_cell_that_a_spreadsheet_runs(tmp_path: Path, cell: str) -> None:
         csv.writer(file).writerows([["id", "review"], [cell, "fine"], ["x=1", "also fine"]])
     table = score(dump, tmp_path)
     assert pq.read_table(table)["id"].to_pylist() == [cell, "x=1"]
-    tables.export_csv(table, tmp_path / "out.csv")
+    exports.write(table, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"] for row in rows] == [f"'{cell}", "x=1"]
@@ -174,7 +174,7 @@ def test_a_column_name_that_a_spreadsheet_runs(tmp_path: Path, name: str) -> Non
         csv.writer(file).writerows([[name, "review", "x=1"], ["7", "fine", "8"]])
     table = score(dump, tmp_path)
     assert name in pq.read_schema(table).names
-    tables.export_csv(table, tmp_path / "out.csv")
+    exports.write(table, tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert list(row)[-3:] == [f"'{name}", "review", "x=1"]

@@ -10,7 +10,9 @@ from typing import Any
 from tasks.lib import files, scoring
 from tasks.lib.config import FitConfig, NetworkConfig, ScoreConfig, ShardConfig
 from tasks.lib.corpus import imdb, shards
+from tasks.lib.layout import Layout
 from tasks.lib.models import releases
+from tasks.lib.scores.inbox import Dump
 
 
 def prepare(archive: Path, folder: Path) -> float:
@@ -72,7 +74,7 @@ def feed(folder: Path) -> float:
 def score(models: Path, dump: Path, folder: Path) -> float:
     """Seconds to score a dump into its published tables, model loaded."""
     model = scoring.Model.open(models, releases.current_id(models))
-    sha256 = files.sha256(dump)
+    found = Dump(str(dump), dump.name, "new", sha256=files.sha256(dump), table="t.parquet")
     started = time.perf_counter()
-    scoring.score(dump, dump.name, sha256, model, ScoreConfig(), folder / "t.parquet", folder / "q.parquet")
+    scoring.score(found, model, ScoreConfig(), Layout(folder))
     return time.perf_counter() - started

@@ -1,0 +1,63 @@
+"""Score tables as CSV, for spreadsheets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from tasks.lib import errors, files
+from tasks.lib.layout import Layout
+
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV Injection").
+FORMULA = r"^[=+\-@\t\r]"
+
+
+def write(table: Path, path: Path) -> None:
+    """Writes a score table as CSV; what a spreadsheet would take for a formula gets an apostrophe in front.
+
+    Only there: the Parquet table keeps every cell and every column's name to the letter. Memory does not grow with
+    the table. Raises `InputError` if the table is missing or damaged, `OutputError` if the CSV cannot be written.
+    """
+    batches = _batches(table)
+    schema = next(batches).schema
+    schema = pa.schema([field.with_name(_harmless_name(field.name)) for field in schema])
+    with files.new_file(path) as temporary, pa.csv.CSVWriter(temporary, schema) as writer:
+        for batch in batches:
+            columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def path(data: Layout, table: Path) -> Path:
+    """Where the export of a score table is."""
+    return data.csv / table.parent.name / f"{table.stem}.csv"
+
+
+def is_newer(data: Layout, table: Path) -> bool:
+    """Whether an export of the table was written after it; it may have been edited since."""
+    export = path(data, table)
+    return export.exists() and export.stat().st_mtime_ns > table.stat().st_mtime_ns
+
+
+def _batches(table: Path) -> Iterator[pa.RecordBatch]:
+    """An empty batch, for its schema, and those of the table. Raises `InputError`."""
+    try:
+        with pq.ParquetFile(table, page_checksum_verification=True) as file:
+            yield pa.RecordBatch.from_pylist([], file.schema_arrow.remove_metadata())
+            yield from file.iter_batches()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise errors.InputError(f"{table}: missing or damaged. Score its dump again with --rescore.") from error
+
+
+def _harmless(column: pa.Array) -> pa.Array:
+    quoted = pc.binary_join_element_wise("'", column, "")
+    return pc.if_else(pc.match_substring_regex(column, FORMULA), quoted, column)
+
+
+def _harmless_name(name: str) -> str:
+    return f"'{name}" if re.match(FORMULA, name) else name

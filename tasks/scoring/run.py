@@ -1,0 +1,77 @@
+"""A scoring run: the lock that it holds, the ledger, the model, and what became of each dump so far."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.lib import files
+from tasks.lib.config import ScoreConfig
+from tasks.lib.layout import CLONE, Layout
+from tasks.lib.models import bundles, releases
+from tasks.lib.scores import tables
+from tasks.lib.scores.ledger import Ledger
+from tasks.lib.scores.tables import FileReport
+from tasks.running import environment, locks
+
+log = logging.getLogger(environment.LOGGER)
+
+
+class ScoringRun:
+    """What the stages of one scoring run share. `reports` says what became of each dump.
+
+    No dataclass: Prefect would look through all of it whenever it is handed to a task.
+    """
+
+    def __init__(self, data: Layout, options: ScoreConfig, model_id: str, ledger: Ledger) -> None:
+        self.data, self.options, self.model_id, self.ledger = data, options, model_id, ledger
+        models = bundles.model_ids(data.models) if options.unscored_only and not options.rescore else []
+        self.standing = ledger.look({*models, model_id})
+        self.reports = [late for path in ledger.unreported() if (late := tables.read_report(data, path))]
+        for late in self.reports:
+            log.info("%s: scored by a run that ended before its report", late.file)
+
+    def fail(self, name: str, reason: str) -> None:
+        """Enters a file that could not be scored."""
+        self.reports.append(FileReport(file=name, status="failed", model_id=self.model_id, reason=reason))
+
+    def enter(self, reports: Iterable[FileReport]) -> None:
+        """Enters what became of some dumps, and their tables in the ledger."""
+        reports = list(reports)
+        self.ledger.enter_tables(report for report in reports if report.status == "scored")
+        self.replace(reports)
+
+    def replace(self, reports: Sequence[FileReport]) -> None:
+        """Enters reports, in place of earlier ones of the same tables."""
+        tables_of = {report.table for report in reports if report.table}
+        self.reports = [report for report in self.reports if report.table not in tables_of] + list(reports)
+
+
+@contextmanager
+def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
+    """Holds the lock of scoring for the block: runs over one data folder take turns.
+
+    So no table is written twice at once, what is half-written is of a killed run, and so is what is not reported.
+    """
+    data = Layout((CLONE / data_dir).resolve())
+    with locks.waiting(data.locks / locks.SCORING):
+        model_id = which_model(data, options)
+        for folder in (data.scores, data.csv, data.quarantine, data.reports):
+            for path in files.sweep(folder):
+                log.info("%s: removed, a run was killed while it wrote it", path)
+        with Ledger.open(data) as ledger:
+            run = ScoringRun(data, options, model_id, ledger)
+            if ledger.made_again and run.standing.scored:
+                log.info(
+                    "%s: made again from %d tables: %s", data.ledger, len(run.standing.scored), ledger.made_again
+                )  # fmt: skip
+            yield run
+
+
+def which_model(data: Layout, options: ScoreConfig) -> str:
+    """The id of the model to score with: the named one, or the current one. Raises `ModelError` if there is none."""
+    model_id = options.model or releases.current_id(data.models)
+    bundles.folder(data.models, model_id)
+    return model_id
