@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -40,6 +41,18 @@ def option_rows(model: type[StageConfig]) -> Iterator[str]:
         yield f"| {option} | {default} | {field.description} |"
 
 
+def flag_rows(main: Callable[..., None]) -> Iterator[str]:
+    """One row for each switch of a command line that is no option of the flow."""
+    for name, hint in get_type_hints(main, include_extras=True).items():
+        if get_args(hint)[:1] == (bool,):
+            yield f"| `--{name.replace('_', '-')}` | | {get_args(hint)[1].help} |"
+
+
+ROWS = [(page, row) for page, models in OPTIONS.items() for model in models for row in option_rows(model)]
+ROWS += [("docs/training.md", row) for row in flag_rows(train.main)]
+ROWS += [("docs/scoring.md", row) for row in flag_rows(score.main)]
+
+
 def found(pattern: str) -> list[str]:
     """What the pattern finds in all pages, each once."""
     return sorted(set(re.findall(pattern, DOCS, flags=re.MULTILINE)))
@@ -63,9 +76,7 @@ def test_a_readme_of_more_than_a_screen_or_two() -> None:
     assert len(PAGES["README.md"].splitlines()) <= README_LINES
 
 
-@pytest.mark.parametrize(
-    ("page", "row"), [(page, row) for page, models in OPTIONS.items() for model in models for row in option_rows(model)]
-)
+@pytest.mark.parametrize(("page", "row"), ROWS)
 def test_an_option_that_its_page_lacks_or_describes_differently(page: str, row: str) -> None:
     assert row in PAGES[page].splitlines()
 
