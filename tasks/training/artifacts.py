@@ -98,10 +98,7 @@ class Evaluation(Record):
 
 
 class Plots(Record):
-    """The rendered plots."""
-
-    loss: str
-    evaluation: str
+    """The rendered plots: the files that were made."""
 
 
 class Bundle(Record):

@@ -21,7 +21,7 @@ from tasks.training.caching import MadeFrom
     cache_policy=MadeFrom(libraries=("matplotlib",)),
 )
 def render_plots(fitted: Fitted, evaluation: Evaluation, data_dir: Path) -> Plots:
-    """Renders `loss.png` and `evaluation.png`."""
+    """Renders the plots, which the bundle and the report show in this order."""
     from tasks.lib import figures  # Matplotlib takes a second to load
 
     data = Layout(data_dir)
@@ -35,12 +35,9 @@ def render_plots(fitted: Fitted, evaluation: Evaluation, data_dir: Path) -> Plot
     with files.new_folder(folder) as temporary:
         for name, picture in pictures.items():
             (temporary / name).write_bytes(picture)
-    names = {name: data.relative(folder / name) for name in pictures}
     return Plots(
         identity=identity,
-        made_files={path: files.sha256(data_dir / path) for path in names.values()},
-        loss=names["loss.png"],
-        evaluation=names["evaluation.png"],
+        made_files={data.relative(folder / name): files.sha256(folder / name) for name in pictures},
     )
 
 

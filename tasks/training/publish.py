@@ -76,8 +76,7 @@ def write_bundle(
         bundles.WORD_INDEX: (data_dir / corpus.word_index).read_bytes(),
         bundles.METRICS: files.json_bytes(measured),
         "history.csv": _history_csv(fitted.history),
-        "loss.png": (data_dir / plots.loss).read_bytes(),
-        "evaluation.png": (data_dir / plots.evaluation).read_bytes(),
+        **{Path(name).name: (data_dir / name).read_bytes() for name in plots.made_files},
     }
     folder = data.models / model_id
     bundles.write_bundle(folder, contents, facts)

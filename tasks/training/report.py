@@ -33,8 +33,8 @@ def log_training(data: Layout, bundle: Bundle, verdict: dict[str, str]) -> None:
         log.info(SYNTHETIC)
     log.info("Verdict: %s (%s)", verdict["verdict"], verdict["reason"])
     log.info("Model: %s", folder)
-    log.info("Loss plot: %s", folder / "loss.png")
-    log.info("Evaluation plot: %s", folder / "evaluation.png")
+    for path in _plots(data, bundle):
+        log.info("%s plot: %s", path.stem.capitalize(), path)
 
 
 def report_training(
@@ -61,10 +61,7 @@ def report_training(
             )
         ),
         "",
-        picture("Loss per epoch", folder / "loss.png"),
-        "",
-        picture("Evaluation on the test reviews", folder / "evaluation.png"),
-        "",
+        *(line for path in _plots(data, bundle) for line in (picture(f"{path.stem.capitalize()} plot", path), "")),
         "| step | seconds | result |",
         "| --- | ---: | --- |",
         *(f"| {step.name} | {step.seconds:.1f} | {step.result} |" for step in steps),
@@ -81,6 +78,10 @@ def report_training(
         table=_rows(folder / "history.csv"),
         description=f"The epochs of {bundle.model_id}",
     )
+
+
+def _plots(data: Layout, bundle: Bundle) -> list[Path]:
+    return [data.root / name for name in bundle.made_files if name.endswith(".png")]
 
 
 def _metrics(models: Path, model_id: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tasks.lib.config import FitConfig, NetworkConfig
 from tasks.lib.network import unrolled
 from tasks.lib.network.checkpoint import Checkpoint, Progress
 
-CELLS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+LAYERS = {name.lower(): kind for name, kind in vars(keras.layers).items()}  # `simple_rnn` is SimpleRNN
 
 Logs = dict[str, float]
 OnEpoch = Callable[[int, Logs], None]
@@ -58,7 +58,7 @@ def build(network: NetworkConfig, num_words: int, maxlen: int) -> keras.Sequenti
         keras.layers.Embedding(num_words, network.embedding_dim),
     ]
     for number in range(network.layers):
-        cell = CELLS[network.cell](
+        cell = LAYERS[network.cell.replace("_", "")](
             network.units, activation=network.activation, return_sequences=number < network.layers - 1
         )
         layers.append(keras.layers.Bidirectional(cell) if network.bidirectional else cell)
