@@ -16,9 +16,10 @@ import logging
 
 from cyclopts import App, Parameter
 
-from tasks.lib import errors, files, pruning
+from tasks.lib import files, pruning
 from tasks.lib.layout import Layout
 from tasks.running import command_line, locks
+from tasks.training import artifacts
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -39,30 +40,14 @@ def main(
         locks.waiting(data.locks / locks.RELEASE),  # a model that is promoted meanwhile must not be removed
         locks.waiting(data.locks / locks.SCORING),  # nor one that a run scores with
     ):
-        pruning.check(data, keep or [])
-        found = pruning.unused(data, set(keep or []))
-        freed = sum(_size(path) for path in found)
+        used = pruning.used(data, set(keep or []))
+        found = pruning.unused(data, used) + artifacts.unused_results(data, used)
+        freed = sum(files.size(path) for path in found)
         for path in found:
             if not dry_run:
-                _remove(path)
+                pruning.remove(path)
             log.info("%s %s", "would remove" if dry_run else "removed", data.relative(path))
     log.info("%s: %.1f MB", "Would be freed" if dry_run else "Freed", freed / 1e6)
-
-
-def _remove(path: Path) -> None:
-    """Raises `OutputError` if any part of the file or folder stays."""
-    try:
-        files.remove(path)
-    except OSError as error:
-        raise errors.OutputError(
-            f"{path}: cannot be removed: {error.strerror}. What was removed before it is named above; mend that and "
-            "run the same command again."
-        ) from error
-
-
-def _size(path: Path) -> int:
-    parts = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return sum(part.stat().st_size for part in parts if part.is_file())
 
 
 if __name__ == "__main__":

@@ -172,6 +172,11 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def size(path: Path) -> int:
+    """The bytes of a file, or of all files in a folder."""
+    return sum(part.stat().st_size for part in (path, *path.rglob("*")) if part.is_file())
+
+
 def sweep(folder: Path, unused: Callable[[Path], bool] = lambda path: True) -> list[Path]:
     """Removes what killed runs left half-written directly in `folder` or one level below; returns the paths.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.lib import errors, files
@@ -11,37 +10,35 @@ from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 
 
-def check(data: Layout, named: Sequence[str]) -> None:
-    """Raises `InputError` for a model that does not exist: with a misspelt id, the one that was meant would go."""
+def used(data: Layout, named: set[str]) -> set[str]:
+    """The models to keep and what they were made from, as paths relative to the data folder.
+
+    Kept are the current model, those it can be rolled back to, the named ones, and those with score tables. Raises
+    `InputError` for a named model that does not exist, as with a misspelt id the one that was meant would be removed,
+    and `ModelError` for a damaged one, as what it was made from is unknown then.
+    """
     known = bundles.model_ids(data.models)
-    if unknown := sorted(set(named).difference(known)):
+    if unknown := sorted(named.difference(known)):
         raise errors.InputError(
             f"--keep {unknown[0]}: no such model in {data.models} (found: {', '.join(known) or 'none'}). Nothing was "
             "removed; name one of these."
         )
-
-
-def kept_models(data: Layout, named: set[str]) -> set[str]:
-    """The models to keep: the current one, those it can be rolled back to, the named ones, those with tables."""
     current = releases.read_current(data.models)
-    kept = set(named)
+    kept = named | {path.parent.name.removeprefix("model=") for path in data.scores.glob("model=*/[!.]*.parquet")}
     if current is not None:
         kept |= {current.model_id, *current.earlier}
-    kept |= {path.parent.name.removeprefix("model=") for path in data.scores.glob("model=*/[!.]*.parquet")}
-    return kept
+    made_from = {path for model_id in kept.intersection(known) for path in _made_from(data, model_id)}
+    return made_from | {data.relative(data.models / model_id) for model_id in kept}
 
 
-def unused(data: Layout, named: set[str]) -> list[Path]:
-    """Models that need not be kept, and whatever no kept model was made from. Raises `ModelError`, `InputError`.
+def _made_from(data: Layout, model_id: str) -> list[str]:
+    paths: list[str] = bundles.read_bundle(data.models, model_id)["used"]
+    return paths
 
-    A kept model whose manifest is damaged stops the pruning: what it was made from cannot be known.
-    """
-    kept = kept_models(data, named)
-    known = set(bundles.model_ids(data.models))
-    used = {path for model_id in kept & known for path in bundles.read_bundle(data.models, model_id)["used"]}
-    used |= {data.relative(data.models / model_id) for model_id in kept}
-    found = [path for path in _artifacts(data) if not _is_used(data.relative(path), used)]
-    return found + [path for path in _results(data) if not _result_is_used(path, used)]
+
+def unused(data: Layout, used: set[str]) -> list[Path]:
+    """The models, shards, downloads and results of single stages that are not in use."""
+    return [path for path in _artifacts(data) if not is_used(data.relative(path), used)]
 
 
 def _artifacts(data: Layout) -> Iterator[Path]:
@@ -50,19 +47,17 @@ def _artifacts(data: Layout) -> Iterator[Path]:
     yield from (path.parent for path in sorted(data.models.glob(f"[!.]*/{bundles.MANIFEST}")))
 
 
-def _is_used(name: str, used: set[str]) -> bool:
+def is_used(name: str, used: set[str]) -> bool:
+    """Whether the file or folder of that name is, holds, or lies in one that is in use."""
     return any(path == name or path.startswith(f"{name}/") or name.startswith(f"{path}/") for path in used)
 
 
-def _results(data: Layout) -> list[Path]:
-    return [path for path in sorted(data.cache.glob("[!.]*")) if path.is_file()]
-
-
-def _result_is_used(result: Path, used: set[str]) -> bool:
-    """Whether all files that a cached result speaks of are kept, also if there are none. Raises `InputError`."""
+def remove(path: Path) -> None:
+    """Removes a file or folder. Raises `OutputError` if any part of it stays."""
     try:
-        with files.input_errors(result):
-            record = json.loads(json.loads(result.read_bytes())["result"])["data"]
-            return all(_is_used(name, used) for name in record["made_files"])
-    except (ValueError, KeyError, TypeError):
-        return False  # damaged: it would be made again anyway
+        files.remove(path)
+    except OSError as error:
+        raise errors.OutputError(
+            f"{path}: cannot be removed: {error.strerror}. What was removed before it is named above; fix that and "
+            "run the same command again."
+        ) from error

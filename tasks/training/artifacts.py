@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.lib import files
+from tasks.lib import files, pruning
 from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
+from tasks.lib.layout import Layout
 
 
 class Record(BaseModel):
@@ -109,3 +111,21 @@ class Bundle(Record):
     corpus: str
     metrics: dict[str, Any]
     baseline_seconds: float
+
+
+def unused_results(data: Layout, used: set[str]) -> list[Path]:
+    """Prefect's results of steps whose record names a file that is not in use, or cannot be read as one.
+
+    Raises `InputError` if the disk does not give them.
+    """
+    results = [path for path in sorted(data.cache.glob("[!.]*")) if path.is_file()]
+    return [path for path in results if not all(pruning.is_used(name, used) for name in _made_files(path))]
+
+
+def _made_files(result: Path) -> list[str]:
+    """The files of the record that Prefect stored; "" if it is damaged, which no used path starts with."""
+    try:
+        with files.input_errors(result):
+            return list(json.loads(json.loads(result.read_bytes())["result"])["data"]["made_files"])
+    except (ValueError, KeyError, TypeError):
+        return [""]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,11 +13,9 @@ from tasks.lib import files
 from tasks.lib.config import ReleaseConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
-from tasks.running import environment, locks
+from tasks.running import locks
 from tasks.training.artifacts import Baseline, Bundle, Corpus, Evaluation, Fitted, Plots, Shards
 from tasks.training.caching import MadeFrom
-
-log = logging.getLogger(environment.LOGGER)
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn", "matplotlib", "prefect")
 
@@ -107,5 +104,4 @@ def release_model(bundle: Bundle, config: ReleaseConfig, data_dir: Path) -> dict
     data = Layout(data_dir)
     with locks.waiting(data.locks / locks.RELEASE):
         verdict, reason = releases.release(data.models, bundle.model_id, force=config.force)
-    log.info("release: %s (%s)", verdict, reason)
     return {"verdict": verdict, "reason": reason}

@@ -104,9 +104,3 @@ def read_row_groups(groups: list[tuple[Path, int]]) -> Iterator[tuple[Ids, Label
     finally:
         for file in opened.values():
             file.close()
-
-
-def read(shards: list[Path]) -> tuple[Ids, Labels]:
-    """All rows of the shards at once: token ids (rows, maxlen) int32 and labels (rows,) uint8."""
-    blocks = list(read_row_groups(row_groups(shards)))
-    return np.concatenate([ids for ids, _ in blocks]), np.concatenate([labels for _, labels in blocks])

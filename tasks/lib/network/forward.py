@@ -1,11 +1,10 @@
 """The forward pass of a saved network in NumPy: probabilities from a `.keras` file, without TensorFlow.
 
-A scheduled run that scores one small file would spend most of its time importing TensorFlow (3 to 5 s). All
-that scoring needs is a table look-up, a matrix product and an exponential per time step, and NumPy has these.
-`Scorer` reads the weights of the plain Keras model straight from its archive (`config.json` and
-`model.weights.h5`; nothing in there is executed) and agrees with Keras to 1e-5; the tests hold that for every
-cell, stacked and bidirectional. A network with parts unknown here is refused with `Unsupported`: it takes the
-plain Keras path. Seconds below: 25,000 IMDB reviews, simple_rnn of 32 units, 200 ids, one core.
+A scheduled run that scores one small file would spend most of its time importing TensorFlow (3 to 5 s). All that
+scoring needs is a table look-up, a matrix product and an exponential per time step, and NumPy has these. `Scorer`
+reads the weights straight from the archive (`config.json` and `model.weights.h5`; nothing in there is executed) and
+agrees with Keras to 1e-5; the tests hold that for every cell, stacked and bidirectional. A network with parts unknown
+here is refused with `Unsupported`. Seconds below: 25,000 IMDB reviews, simple_rnn of 32 units, 200 ids, one core.
 
 - The embedding is frozen, so the input projection `embedding @ kernel + bias` is made once, for each word
   instead of each position: a step reads its row (0.12 s) instead of multiplying (0.5 s).

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.lib.corpus import dataset, shards
+from tests.support.corpora import stored
 
 
 def rows(batches: Any) -> list[tuple[int, ...]]:
@@ -15,11 +16,11 @@ def rows(batches: Any) -> list[tuple[int, ...]]:
 
 
 def test_an_epoch_that_leaves_rows_out_or_repeats_them(folder: Path) -> None:
-    stored, _ = shards.read(shards.paths(folder, "train"))
+    found, _ = stored(shards.paths(folder, "train"))
     batches = dataset.batches(folder, "train", 32, shuffle_seed=1)
     assert len(batches) == 10
     for _ in range(2):
-        assert sorted(rows(batches)) == sorted(map(tuple, stored.tolist()))
+        assert sorted(rows(batches)) == sorted(map(tuple, found.tolist()))
 
 
 def test_epochs_in_the_same_order(folder: Path) -> None:
@@ -32,7 +33,7 @@ def test_epochs_in_the_same_order(folder: Path) -> None:
 
 
 def test_labels_that_part_from_their_rows(folder: Path) -> None:
-    ids, labels = shards.read(shards.paths(folder, "train"))
+    ids, labels = stored(shards.paths(folder, "train"))
     expected = {tuple(row): label for row, label in zip(ids.tolist(), labels.tolist(), strict=True)}
     for batch, found in dataset.batches(folder, "train", 7, shuffle_seed=1).as_numpy_iterator():
         assert [expected[tuple(row)] for row in batch.tolist()] == found.tolist()
@@ -41,5 +42,5 @@ def test_labels_that_part_from_their_rows(folder: Path) -> None:
 def test_a_corpus_larger_than_the_shuffle_buffer_held_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "SHUFFLE_ROWS", 50)
     monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 20)
-    stored, _ = shards.read(shards.paths(folder, "train"))
-    assert sorted(rows(dataset.batches(folder, "train", 32, shuffle_seed=1))) == sorted(map(tuple, stored.tolist()))
+    found, _ = stored(shards.paths(folder, "train"))
+    assert sorted(rows(dataset.batches(folder, "train", 32, shuffle_seed=1))) == sorted(map(tuple, found.tolist()))

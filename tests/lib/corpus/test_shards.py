@@ -9,7 +9,7 @@ import pytest
 
 from tasks.lib import errors
 from tasks.lib.corpus import shards
-from tests.support.corpora import reviews
+from tests.support.corpora import reviews, stored
 
 
 def test_shards_with_other_names_types_or_checksums(folder: Path) -> None:
@@ -30,7 +30,7 @@ def test_a_flipped_bit_in_a_page_that_is_read(folder: Path, tmp_path: Path) -> N
     bad = tmp_path / path.name
     bad.write_bytes(content)
     with pytest.raises(OSError, match="CRC"):
-        shards.read([bad])
+        stored([bad])
 
 
 @pytest.mark.parametrize("share", [0.99, 0.9999])
