@@ -96,7 +96,7 @@ class Evaluation(Record):
     """Metrics on the test reviews, and the points of the curves that the evaluation plot shows."""
 
     metrics: dict[str, Any]
-    curves: dict[str, list[float | None]]
+    curves: dict[str, list[float]]
 
 
 class Plots(Record):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score, roc_curve
 
@@ -35,27 +36,20 @@ def evaluate(labels: Labels, probabilities: Probabilities, threshold: float) -> 
     }
 
 
-def curves(labels: Labels, probabilities: Probabilities) -> dict[str, list[float | None]]:
+def curves(labels: Labels, probabilities: Probabilities) -> dict[str, list[float]]:
     """The points of the ROC curve (`fpr`, `tpr`) and of the calibration plot (`predicted`, `observed`, `count`).
 
-    The ROC curve is thinned to 200 points at most, and empty with one class only. Calibration has ten bins of
-    equal width from 0 to 1; the means of a bin without a review are None.
+    The ROC curve is thinned to 200 points at most, and empty with one class only. Calibration has ten bins of equal
+    width from 0 to 1: `count` has one number for each, the other two leave out empty bins.
     """
-    points: dict[str, list[float | None]] = {"fpr": [], "tpr": []}
+    points: dict[str, list[float]] = {"fpr": [], "tpr": []}
     if len(np.unique(labels)) == 2:
         fpr, tpr, _ = roc_curve(labels, probabilities)
         thin = np.unique(np.linspace(0, len(fpr) - 1, CURVE_POINTS).astype(int))
         points = {"fpr": fpr[thin].tolist(), "tpr": tpr[thin].tolist()}
-    bins = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count = np.bincount(bins, minlength=CALIBRATION_BINS)
-    predicted, observed = (
-        np.bincount(bins, weights=values, minlength=CALIBRATION_BINS) for values in (probabilities, labels)
-    )
-    return points | {
-        "predicted": [total / n if n else None for total, n in zip(predicted.tolist(), count.tolist(), strict=True)],
-        "observed": [total / n if n else None for total, n in zip(observed.tolist(), count.tolist(), strict=True)],
-        "count": count.tolist(),
-    }
+    observed, predicted = calibration_curve(labels, probabilities, n_bins=CALIBRATION_BINS)
+    count, _ = np.histogram(probabilities, CALIBRATION_BINS, (0, 1))
+    return points | {"predicted": predicted.tolist(), "observed": observed.tolist(), "count": count.tolist()}
 
 
 def bag_of_words(blocks: Iterable[tuple[Ids, Labels]], num_words: int) -> tuple[sparse.csr_array, Labels]:
