@@ -25,7 +25,7 @@ HOUSE = {
                          "uvicorn:temporary_server",
     "tasks/lib/scoring": "tasks/lib/dumps tasks/lib/scores tasks/lib/models tasks/lib/network |",
     "tasks/lib/pruning": "tasks/lib/models |",
-    "tasks/lib/corpus":  "| pooch:sources requests:sources pickle:imdb pyarrow:shards tensorflow:dataset",
+    "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb pyarrow:shards tensorflow:dataset",
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
                          "scipy:metrics h5py:forward threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing zstandard:packing",

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,12 +77,15 @@ def _without_known_tracebacks(record: logging.LogRecord) -> bool:
 
 
 def names_a_server() -> bool:
-    """Whether a Prefect server is set up, in PREFECT_API_URL or in a profile: found out without loading Prefect."""
+    """Whether PREFECT_API_URL or the active profile names a Prefect server, without loading Prefect."""
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
-    return bool(os.environ.get("PREFECT_API_URL")) or (
-        profiles.is_file() and "PREFECT_API_URL" in profiles.read_text(encoding="utf-8", errors="replace")
-    )
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    try:
+        profiles = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # there are none; what is wrong with them, Prefect says
+        profiles = {}
+    active = profiles.get("profiles", {}).get(os.environ.get("PREFECT_PROFILE") or profiles.get("active"), {})
+    return bool(os.environ.get("PREFECT_API_URL") or active.get("PREFECT_API_URL"))
 
 
 @contextmanager

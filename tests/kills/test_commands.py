@@ -180,7 +180,7 @@ def test_trainings_at_once_that_train_twice(undisturbed: Layout, tmp_path: Path)
         status, _ = command.end()
         assert status == 0, command.output
         outputs.append(command.output)
-    assert sorted("waiting for it" in output for output in outputs) == [False, True]
+    assert sorted("waiting for another run" in output for output in outputs) == [False, True]
     assert sum(output.count("epoch 12 of 12") for output in outputs) == 1
     assert bundles.model_ids(data.models) == bundles.model_ids(undisturbed.models)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import time
-from contextlib import suppress
 from pathlib import Path
+from queue import Empty, Queue
 from urllib.parse import urlsplit
 
-import pooch
 import requests
 from pydantic import BaseModel, ConfigDict
+from tqdm import tqdm
 
 from tasks.lib import errors, files, tokens
 from tasks.lib.config import CorpusConfig
@@ -21,9 +20,10 @@ from tasks.lib.layout import SAMPLE
 
 ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
 CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: tokens.read_word_index}
-# A download that brings less than this in this time has stalled. Timeouts of a connection do not find that: a server
-# that sends one byte a second keeps within them for ever, and looking up a name knows none.
+# A download that brings less than this in this time has stalled. The timeouts of a connection do not notice: a server
+# that sends a byte a second stays within them, and looking up a name has none.
 STALL_BYTES, STALL_SECONDS = 10_000, 20
+MOST_WAITING = 100  # parts that are received and not yet written
 
 
 class Source(BaseModel):
@@ -113,7 +113,7 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
     ):
         fetched = Path(box) / source.name
         if source.is_url:
-            _download(source, Path(box), progress=progress)
+            _download(source, fetched, progress=progress)
         else:
             shutil.copyfile(source.location, fetched)
             if files.sha256(fetched) != source.sha256:
@@ -126,7 +126,7 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
 
 
 def _check(source: Source, fetched: Path) -> None:
-    """Where nobody knows the sha256 beforehand, a page that says "log in first" would pass for a corpus."""
+    """Raises an error unless the file has the form of its name: without a sha256, a login page would pass for it."""
     try:
         CHECKS[source.name](fetched)
     except errors.InputError as error:
@@ -135,54 +135,44 @@ def _check(source: Source, fetched: Path) -> None:
         raise errors.InputError(f"{source.location}: not a whole file in the form of {source.name}. {error}") from error
 
 
-def _download(source: Source, folder: Path, *, progress: bool) -> None:
-    pooch.get_logger().setLevel("ERROR")
-    raised: list[Exception] = []
-
-    def retrieve() -> None:
+def _download(source: Source, path: Path, *, progress: bool) -> None:
+    parts: Queue[bytes | Exception] = Queue(MOST_WAITING)
+    # A thread, as nothing bounds the time that looking up a name takes; one that is stuck does not keep the process.
+    threading.Thread(target=_receive, args=(source.location, parts), daemon=True).start()
+    with path.open("wb") as file, tqdm(unit="B", unit_scale=True, leave=False, disable=not progress) as bar:
         try:
-            pooch.retrieve(
-                source.location,
-                known_hash=f"sha256:{source.sha256}" if source.sha256 else None,
-                fname=source.name,
-                path=folder,
-                downloader=pooch.HTTPDownloader(progressbar=progress, timeout=STALL_SECONDS),
-            )
-        except Exception as error:  # noqa: BLE001  raised again below, in the thread that waits
-            raised.append(error)
-
-    thread = threading.Thread(target=retrieve, daemon=True)  # one that is stuck must not keep the process from ending
-    thread.start()
-    came, since = 0, time.monotonic()
-    while thread.is_alive():
-        thread.join(0.1)
-        size = _size(folder)
-        if size >= came + STALL_BYTES:
-            came, since = size, time.monotonic()
-        elif time.monotonic() - since > STALL_SECONDS:
-            raise _failed(source, f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s", retryable=False)
-    for error in raised:
-        raise _explained(source, error) from error
+            while part := parts.get(timeout=STALL_SECONDS):
+                if isinstance(part, Exception):
+                    raise _explained(source, part) from part
+                file.write(part)
+                bar.update(len(part))
+        except Empty:
+            problem = f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s"
+            raise _failed(source, problem, retryable=False) from None
+    if source.sha256 and files.sha256(path) != source.sha256:
+        raise _failed(source, f"what came does not have the sha256 {source.sha256}")
 
 
-def _size(folder: Path) -> int:
-    with suppress(FileNotFoundError):  # a file that is renamed just now
-        return sum(path.stat().st_size for path in folder.iterdir())
-    return 0
+def _receive(url: str, parts: Queue[bytes | Exception]) -> None:
+    """Puts the file into the queue in parts of `STALL_BYTES`, then b"" or the error that ended it."""
+    try:
+        with requests.get(url, stream=True, timeout=2 * STALL_SECONDS) as response:
+            response.raise_for_status()
+            for part in response.iter_content(STALL_BYTES):
+                parts.put(part)
+        parts.put(b"")
+    except Exception as error:  # noqa: BLE001  raised again by the thread that waits
+        parts.put(error)
 
 
 def _explained(source: Source, error: Exception) -> Exception:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
         return _failed(source, f"the server answered {status}", retryable=status >= 500 or status in (408, 429))
-    if isinstance(error, requests.Timeout):
-        return _failed(source, f"no answer within {STALL_SECONDS} s", retryable=False)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return _failed(source, "the connection broke off")
     if isinstance(error, requests.RequestException):
         return _failed(source, f"no answer ({type(error).__name__})")
-    if isinstance(error, ValueError):  # what pooch raises for a wrong checksum
-        return _failed(source, f"what came does not have the sha256 {source.sha256}")
     return error
 
 
