@@ -31,7 +31,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-slow: $(READY) ## kill it, fill its disk, run it four times at once; ten minutes
+test-slow: $(READY) ## kill it at each call, fill its disk, run it four times at once; ten minutes
 	$(BIN)/python -m pytest -m slow
 
 bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)

@@ -1,33 +1,15 @@
-"""A model trained once on the sample corpus, with a network small enough to train in seconds."""
+"""A model trained once on the sample corpus."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows.train import train
-from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import releases
-
-SMALL: dict[str, Any] = {
-    "corpus": CorpusConfig(corpus="sample"),
-    "shards": ShardConfig(num_words=500, maxlen=30),
-    "network": NetworkConfig(embedding_dim=4, units=4),
-    "fit": FitConfig(epochs=2, device="cpu"),
-}
-
-Train = Callable[..., Layout]
-
-
-def train_small(data_dir: Path, **changes: Any) -> Layout:
-    """Runs the training flow over `data_dir` with the small network, and `changes` to its parameters."""
-    train(**(SMALL | changes), data_dir=data_dir)
-    return Layout(data_dir)
+from tests.support.training import train_small
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ from tasks.lib.models import bundles, releases
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
 from tasks.running import locks
-from tests.flows.conftest import SMALL, train_small
+from tests.support.training import SMALL, train_small
 
 
 @pytest.fixture

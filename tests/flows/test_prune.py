@@ -21,7 +21,7 @@ from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig, ShardConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import locks
-from tests.flows.conftest import train_small
+from tests.support.training import train_small
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import events
-from tests.flows.conftest import train_small
+from tests.support.training import train_small
 
 NOWHERE = "http://127.0.0.1:9/api"
 

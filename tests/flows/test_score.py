@@ -22,7 +22,7 @@ from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
 from tasks.lib.scores import exports, tables
 from tasks.lib.scores.ledger import Ledger
-from tests.flows.conftest import train_small
+from tests.support.training import train_small
 from tests.tools.sample import generate
 
 

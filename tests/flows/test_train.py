@@ -22,8 +22,8 @@ from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
 from tasks.training import caching
-from tests.flows.conftest import SMALL, train_small
 from tests.support import tally
+from tests.support.training import SMALL, train_small
 
 STEPS = ["download", "prepare", "fit", "evaluate", "baseline", "plot", "bundle"]
 

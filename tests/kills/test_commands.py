@@ -1,8 +1,7 @@
-"""The command lines as people and schedulers run them: killed, stopped, several at once, cut off, filled up."""
+"""The command lines as people and schedulers run them: killed, stopped, several at once, on full disks."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 import shutil
@@ -20,8 +19,7 @@ from tasks.lib import files
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.scores.ledger import Ledger
-from tests.support import misbehaving
-from tests.support.commands import SCORE, TRAIN, Command, run
+from tests.support.commands import SCORE, TRAIN, Command, check_one_line, run
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +45,6 @@ def data(undisturbed: Layout, tmp_path: Path) -> Layout:
 
 def hidden(data: Layout) -> list[str]:
     return [path.relative_to(data.root).as_posix() for path in data.root.rglob(".*.partial")]
-
-
-def check_one_line(output: str) -> str:
-    """The one line of cause with which a command has to end."""
-    assert "Traceback" not in output
-    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
-    return line
 
 
 def disturb(command: Command, disturbance: str, text: str, chance: random.Random) -> None:
@@ -185,29 +176,6 @@ def test_trainings_at_once_that_train_twice(undisturbed: Layout, tmp_path: Path)
     assert bundles.model_ids(data.models) == bundles.model_ids(undisturbed.models)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[misbehaving.Server]:
-    with misbehaving.serving(b"x" * 100_000) as server:
-        yield server
-
-
-@pytest.mark.parametrize("network", ["none", "silent", "trickling-body", "html", "missing"])
-def test_a_training_without_a_network_that_hangs_or_rambles(
-    tmp_path: Path, server: misbehaving.Server, network: str
-) -> None:
-    closed = f"http://127.0.0.1:{misbehaving.closed_port()}/imdb.npz"
-    url = closed if network == "none" else server.url(network)
-    command = Command(["flows/train.py", "--archive", url, "--data-dir", str(tmp_path / "data")], tmp_path / "home")
-    started = time.monotonic()
-    status, _ = command.end()
-    assert time.monotonic() - started < 60
-    assert status == 1
-    line = check_one_line(command.output)
-    assert all(option in line for option in ("--archive", "--word-index", "--corpus sample"))
-    assert list((tmp_path / "data" / "raw").iterdir()) == []
-    assert command.left_behind() == []
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
@@ -276,47 +244,3 @@ def test_a_full_and_a_read_only_prefect_home_that_end_in_a_traceback(data: Layou
     subprocess.run(["mount", "-o", "remount,rw,size=64m", str(small_disk)], check=True)
     status, output = run(arguments, small_disk)
     assert status == 0, output
-
-
-MARKER = "zyxwvmarker"
-
-
-def test_text_of_reviews_that_shows_where_it_must_not(data: Layout, tmp_path: Path) -> None:
-    text = f"I saw {MARKER} last night, and it was the best film of all"
-    quoted = f'"{text}"'
-    good = "".join(f"{row},{quoted},2024\n" for row in range(20))
-    files: dict[str, str | bytes] = {
-        "good.csv": f"id,review,year\n{good}",
-        "bad-rows.csv": f'id,review,year\n{good}7\n8,{quoted},x,y\n9,"{text}"more,z\n10,"{text} never closed\n{good}',
-        "undecodable.csv": f"id,review\n1,{quoted}\n2,{quoted}".encode() + b" \xff\xfe\n" + f"3,{quoted}\n".encode(),
-        "no-header.csv": f"1,{quoted}\n2,{quoted}\n",
-        "one-column.csv": f"{text}\n{text}\n",
-        "one-word.csv": f"{MARKER}\ngood\nbad\n",
-        "two-words.csv": f"{MARKER},positive\nbad,negative\n",
-        "header-twice.csv": f"id,review,year\n{good}id,review,year\n{good}",
-        "other-column.csv": f"id,text\n1,{quoted}\n",
-        "nul.csv": f"id,review\n1,{text}\0\n2,\0\0\n",
-        "utf-16.csv": f"id,review\n1,{text}\n".encode("utf-16"),
-        "torn.csv.gz": gzip.compress(f"id,review,year\n{good * 50}".encode())[:-9],
-        "flipped.csv.gz": gzip.compress(f"id,review,year\n{good}".encode()).replace(b"\0", b"\1"),
-        "tabs.tsv": f"id\treview\n1\t{text}\n2\t{text}\t{text}\n",
-    }
-    for name, content in files.items():
-        (data.inbox / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    home = tmp_path / "home"
-    in_parts = ["--rescore", "--runner", "dask", "--dask-split", "0.0005"]
-    for arguments in ([], ["--rescore", "--keep", "year"], ["--rescore", "--csv"], in_parts, ["--requeue"]):
-        status, output = run([*SCORE, *arguments, "--data-dir", str(data.root)], home, PREFECT_LOGGING_LEVEL="DEBUG")
-        assert (status, "no-header.csv" in output) == ((0, False) if "--requeue" in arguments else (1, True)), output
-
-    tables = [*data.scores.glob("model=*/*.parquet"), *data.quarantine.glob("*.parquet")]
-    shown = [path for path in tables if any(MARKER in str(row) for row in pq.read_table(path).to_pylist())]
-    assert len(shown) > 8, "the marker should be where reviews belong"
-    allowed = {*tables, *data.inbox.rglob("*"), *data.csv.rglob("*"), *data.quarantine.glob("*-requeued.csv")}
-    searched = [
-        path for folder in (data.root, home) for path in folder.rglob("*") if path.is_file() and path not in allowed
-    ]
-    databases = [path for path in searched if path.name.startswith("prefect.db")]
-    assert any(b"no-header.csv" in path.read_bytes() for path in databases), "what the run did should be found"
-    assert any(path.suffix == ".png" for path in searched)
-    assert [path for path in searched if MARKER.encode() in path.read_bytes()] == []

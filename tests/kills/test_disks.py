@@ -12,16 +12,14 @@ from pathlib import Path
 import pytest
 
 from tasks.lib import errors, files
-from tests.kills.test_crashes import contents, dump, score, visible, write_bundle, write_shards
-from tests.support import crash, tally
+from tests.support import crash, dumps, tally
+from tests.support.folders import contents, visible, write_bundle, write_shards
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", crash.no_fsync)
-
-
-STRIDE = 3  # `tests/slow` takes each call
+@pytest.fixture(params=[pytest.param(3, id="every few calls"), pytest.param(1, id="each call", marks=pytest.mark.slow)])
+def stride(request: pytest.FixtureRequest) -> int:
+    """From one fault to the next, in calls."""
+    return int(request.param)
 
 
 @contextmanager
@@ -40,9 +38,9 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int, number: int = 0) -> Iterat
 
 @pytest.fixture
 def score_dump(tmp_path: Path) -> Callable[[Path], None]:
-    path = dump(tmp_path / "d.csv", rows=2_500, bad=5)
+    path = dumps.write(tmp_path / "d.csv", rows=2_500, bad=5)
     sha256 = files.sha256(path)
-    return lambda folder: score(path, folder, sha256=sha256)
+    return lambda folder: dumps.score(path, folder, sha256=sha256)
 
 
 def error_of(work: Callable[[Path], None], folder: Path) -> str | None:
@@ -55,14 +53,14 @@ def error_of(work: Callable[[Path], None], folder: Path) -> str | None:
 
 
 def faults_at_each_call(
-    work: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    work: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, stride: int
 ) -> int:
     """How many calls were let fail. After each: one line, whole files or none, and the same command goes on."""
     work(tmp_path / "undisturbed")
     expected = contents(tmp_path / "undisturbed")
     with failing(monkeypatch, at=0) as counter:
         work(tmp_path / "counted")
-    for at in range(1, counter.count + 1, STRIDE):
+    for at in range(1, counter.count + 1, stride):
         folder = tmp_path / f"fault-{at}"
         tally.tried["disk faults"] += 1
         with failing(monkeypatch, at, number):
@@ -84,16 +82,16 @@ def faults_at_each_call(
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=errno.errorcode.get)
 def test_a_disk_error_in_scoring(
-    score_dump: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    score_dump: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, stride: int
 ) -> None:
-    assert faults_at_each_call(score_dump, tmp_path, monkeypatch, number) > 50
+    assert faults_at_each_call(score_dump, tmp_path, monkeypatch, number, stride) > 50
 
 
 @pytest.mark.parametrize("work", [write_shards, write_bundle])
 def test_a_disk_error_in_a_folder(
-    work: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    work: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
-    assert faults_at_each_call(work, tmp_path, monkeypatch, errno.ENOSPC) > 30
+    assert faults_at_each_call(work, tmp_path, monkeypatch, errno.ENOSPC, stride) > 30
 
 
 @pytest.fixture

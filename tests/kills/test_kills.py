@@ -17,14 +17,13 @@ from tasks.lib.corpus import sources
 from tasks.lib.layout import SAMPLE
 from tasks.lib.network.checkpoint import Checkpoint, Progress
 from tasks.lib.scores import exports, quarantine
-from tests.kills.test_crashes import contents, dump, killed_everywhere, quick, score, visible
-from tests.support import crash
-
-__all__ = ["quick"]  # a fixture
+from tests.support import crash, dumps
+from tests.support.crash import killed_everywhere
+from tests.support.folders import contents, visible
 
 
 def scored(folder: Path) -> None:
-    score(dump(folder / "d.csv", rows=300, bad=7), folder)
+    dumps.score(dumps.write(folder / "d.csv", rows=300, bad=7), folder)
 
 
 def export(folder: Path) -> None:
@@ -52,16 +51,15 @@ def fetch(folder: Path) -> None:
     ids=["export", "requeue", "download"],
 )
 def test_a_kill_that_leaves_half_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Path], None], prepare: Callable[[Path], None]
+    tmp_path: Path, work: Callable[[Path], None], prepare: Callable[[Path], None]
 ) -> None:
-    monkeypatch.setattr("tests.kills.test_crashes.STRIDE", 1)
     (tmp_path / "undisturbed").mkdir()
     prepare(tmp_path / "undisturbed")
     before = contents(tmp_path / "undisturbed")
     work(tmp_path / "undisturbed")
     after = contents(tmp_path / "undisturbed")
     kills = 0
-    for number, folder in killed_everywhere(tmp_path, work, prepare=prepare):
+    for number, folder in killed_everywhere(tmp_path, 1, work, prepare=prepare):
         for name, digest in visible(folder).items():
             hidden = "/." in f"/{name}"
             assert hidden or digest in (before.get(name), after.get(name)), f"kill {number}: {name} is half-written"

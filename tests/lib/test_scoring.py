@@ -22,8 +22,9 @@ from tasks.lib.layout import Layout
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
 from tasks.lib.scores.tables import FileReport
-from tests.kills.test_crashes import MODEL_ID, contents, dump, model
-from tests.support.found import new
+from tests.support import dumps
+from tests.support.dumps import MODEL_ID, model, new
+from tests.support.folders import contents
 
 Change = Callable[[Path], None]
 
@@ -77,7 +78,7 @@ def vanish(path: Path) -> None:
 @pytest.mark.parametrize("at_block", [1, 2, 10], ids=["at the start", "on the way", "at the end"])
 @pytest.mark.parametrize("change", [grow, shrink, replace, replace_by_the_same, vanish])
 def test_an_input_that_changes_while_it_is_read(tmp_path: Path, change: Change, at_block: int) -> None:
-    path = dump(tmp_path / "d.csv", rows=20_000, bad=5)
+    path = dumps.write(tmp_path / "d.csv", rows=20_000, bad=5)
     with pytest.raises(errors.InputError, match=r"d\.csv: changed while it was read"):
         score(path, tmp_path / "data", at_block=at_block, change=change)
     assert contents(tmp_path / "data") == {}
@@ -88,7 +89,7 @@ def test_an_input_that_changes_while_it_is_read(tmp_path: Path, change: Change, 
 
 def test_an_input_that_is_rewritten_before_it_is_read(tmp_path: Path) -> None:
     """Its sha256 was taken, then the bytes changed; neither size nor time shows it."""
-    path = dump(tmp_path / "d.csv", rows=100, bad=1)
+    path = dumps.write(tmp_path / "d.csv", rows=100, bad=1)
     found = new(path)
     rewrite(path)
     with pytest.raises(errors.InputError, match="changed while it was read"):
@@ -101,7 +102,7 @@ def test_an_input_that_is_rewritten_before_it_is_read(tmp_path: Path) -> None:
 def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes], call: str, at: int
 ) -> None:
-    path = dump(tmp_path / "d.csv", rows=5_000, bad=5)
+    path = dumps.write(tmp_path / "d.csv", rows=5_000, bad=5)
     path.write_bytes(pack(path.read_bytes()))
     found, calls = new(path), 0
 
@@ -131,7 +132,7 @@ class Sick:
 
 
 def test_a_probability_that_is_no_number(tmp_path: Path) -> None:
-    path = dump(tmp_path / "d.csv", rows=10, bad=1)
+    path = dumps.write(tmp_path / "d.csv", rows=10, bad=1)
     sick = scoring.Model(MODEL_ID, model().encoder, Sick(), 0.5)  # type: ignore[arg-type]
     with pytest.raises(errors.ModelError, match="no numbers"):
         scoring.score(new(path), sick, ScoreConfig(), Layout(tmp_path))

@@ -89,3 +89,10 @@ def run(arguments: list[str], home: Path, **environment: str) -> tuple[int, str]
     command = Command(arguments, home, environment)
     status, _ = command.end()
     return status, command.output
+
+
+def check_one_line(output: str) -> str:
+    """The one line of cause with which a command has to end."""
+    assert "Traceback" not in output
+    (line,) = [line for line in output.splitlines() if line.startswith("error: ")]
+    return line

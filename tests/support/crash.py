@@ -10,7 +10,8 @@ import multiprocessing
 import os
 import pathlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -26,7 +27,16 @@ CALLS: list[tuple[Any, str]] = [
 
 context = multiprocessing.get_context("forkserver")
 # What a case runs is imported once, not in each process.
-context.set_forkserver_preload(["tests.support.crash", "tests.kills.test_crashes", "tests.kills.test_kills", "pandas"])
+context.set_forkserver_preload(
+    [
+        "tests.support.crash",
+        "tests.support.dumps",
+        "tests.support.folders",
+        "tasks.lib.corpus.sources",
+        "pandas",
+        "pytest",
+    ]
+)
 
 
 class Counter:
@@ -87,9 +97,22 @@ def run(work: Callable[..., None], *args: Any, fatal: int = 0, seconds: float | 
     return int(counted.value)
 
 
-def at_every_call(work: Callable[..., None], *args: Any) -> int:
-    """How many calls `work` makes: kill it at each of 1 to this number, with `fatal`."""
-    count = run(work, *args)
+def killed_everywhere(
+    tmp_path: Path,
+    stride: int,
+    work: Callable[..., None],
+    *args: Any,
+    prepare: Callable[[Path], None] = lambda folder: None,
+) -> Iterator[tuple[int, Path]]:
+    """For each `stride`-th call that `work(folder, *args)` makes: a folder in which it was killed there."""
+    (tmp_path / "count").mkdir()
+    prepare(tmp_path / "count")
+    count = run(work, tmp_path / "count", *args)
     if count <= 0:
         raise RuntimeError("no calls were counted")
-    return count
+    for number in range(1, count + 1, stride):
+        folder = tmp_path / f"killed-{number}"
+        folder.mkdir()
+        prepare(folder)
+        assert run(work, folder, *args, fatal=number) == -1
+        yield number, folder

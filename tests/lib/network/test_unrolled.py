@@ -67,8 +67,13 @@ def test_training_goes_another_way_than_by_plain_keras(layers: int, bidirectiona
     assert_same_training(layers, bidirectional, "relu")
 
 
-def test_training_with_tanh_goes_another_way_than_by_plain_keras() -> None:  # the other kinds: tests/slow
-    assert_same_training(1, False, "tanh")
+# Keras takes seconds to build each of the others.
+TANH = [pytest.param(*kind, marks=[pytest.mark.slow] if kind != (1, False) else []) for kind in KINDS]
+
+
+@pytest.mark.parametrize(("layers", "bidirectional"), TANH)
+def test_training_with_tanh_goes_another_way_than_by_plain_keras(layers: int, bidirectional: bool) -> None:
+    assert_same_training(layers, bidirectional, "tanh")
 
 
 def test_the_saved_model_needs_our_code_or_forgets_its_optimizer(tmp_path: Path) -> None:

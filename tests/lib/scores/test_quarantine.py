@@ -13,7 +13,7 @@ import pytest
 from tasks.lib import files
 from tasks.lib.dumps import reader
 from tasks.lib.scores import exports, quarantine, tables
-from tests.lib.scores.test_tables import SHA, score
+from tests.support.tables import SHA, score
 
 
 @pytest.fixture
