@@ -77,4 +77,5 @@ test-deploy: $(READY) ## try server, worker, kills and restarts for real; ten mi
 	$(BIN)/python -m pytest -m deploy -s
 
 screenshots: $(READY) ## take the pictures of the UI again; needs chromium
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group screenshots
 	$(BIN)/python -m tests.tools.screenshots
