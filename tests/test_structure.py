@@ -29,7 +29,7 @@ HOUSE = {
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
                          "scipy:metrics h5py:forward threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing zstandard:packing",
-    "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine sqlite3:ledger",
+    "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports sqlite3:ledger",
     "tasks/lib/models":  "|",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }

@@ -28,7 +28,7 @@ def waiting(path: Path) -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            log.info("another run holds %s: waiting for it", path)
+            log.info("waiting for another run, which holds %s", path)
             lock.acquire()
     with lock:
         lock.release()  # `with` counts a second time

@@ -185,7 +185,7 @@ def test_a_model_that_is_scored_with_for_the_first_time_and_pruned(
 
     def pruned_meanwhile(*args: Any, **options: Any) -> Any:
         pruning.append(pool.submit(prune.main, data_dir=trained.root))
-        wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
+        wait_for(lambda: any("waiting for another run" in message for message in caplog.messages))
         return original(*args, **options)
 
     monkeypatch.setattr(scoring, "score", pruned_meanwhile)
