@@ -7,8 +7,9 @@ import multiprocessing
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ log = logging.getLogger(environment.LOGGER)
 
 # A task run costs Prefect about 10 ms, a dump of 20 reviews 5: small ones share task runs, larger ones have their own.
 SMALL, BATCH = 1_000_000, 4_000_000  # bytes
+DUMPS_AT_ONCE = 2  # small ones: while one waits for the disk, another is scored
 
 
 def score_dumps(run: ScoringRun, dumps: Sequence[Dump], runner: RunnerConfig) -> None:
@@ -92,8 +94,16 @@ def score_batch(
     """Scores each dump; the task run has failed if one of them could not be scored."""
     data = Layout(data_dir)
     model = open_model(data.models, model_id)
-    with scoring.thread(model) if pool is None else nullcontext(pool) as scorers:
-        reports = [_score_one(dump, model, options, data, scorers) for dump in batch]
+    reports = []
+    with (
+        scoring.thread(model) if pool is None else nullcontext(pool) as scorers,
+        ThreadPoolExecutor(DUMPS_AT_ONCE) as threads,
+    ):
+        score = partial(_score_one, model=model, options=options, data=data, scorers=scorers)
+        for report in threads.map(score, batch) if len(batch) > 1 else map(score, batch):
+            reports.append(report)
+            if report.status == "scored":  # Prefect takes log lines from this thread alone
+                log.info("%s", summary(report))
     reasons = [report.reason for report in reports if report.status == "failed"]
     if reasons:
         message = reasons[0] if len(batch) == 1 else f"{len(reasons)} of {len(batch)} dumps failed"
@@ -106,11 +116,9 @@ def _score_one(
 ) -> FileReport:
     try:
         with no_text_in_errors(dump.name), _progress(dump) as on_rows:
-            report = scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
+            return scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
     except errors.PipelineError as error:
         return failed(dump, model.model_id, error)
-    log.info("%s", summary(report))
-    return report
 
 
 def failed(dump: Dump, model_id: str, error: object) -> FileReport:
