@@ -150,7 +150,7 @@ class Stream:
 
 def printable(name: str) -> str:
     """`name` on one line: what a terminal would not show as it stands becomes a question mark."""
-    return "".join(c if c.isprintable() else "?" for c in name)
+    return name if name.isprintable() else "".join(c if c.isprintable() else "?" for c in name)
 
 
 def foreign_format(head: bytes) -> str | None:

@@ -51,60 +51,56 @@ def find(places: Sequence[Path], ledger: Ledger, standing: Standing, config: Sco
     first_names: dict[str, str] = {}
     for place in places:
         for dump in _identified(place, ledger, config.min_age):
-            if dump.sha256:
-                first = first_names.setdefault(dump.sha256, dump.name)
-                if first != dump.name:
-                    dump = replace(dump, status="same content", reason=f"same content as {first}")
-                else:
-                    dump = _judged(dump, ledger.data, standing, model_id, rescore=config.rescore)
-            found.append(dump)
+            if dump.sha256 and (first := first_names.setdefault(dump.sha256, dump.name)) != dump.name:
+                found.append(replace(dump, status="same content", reason=f"same content as {first}"))
+            elif (table := standing.scored.get(dump.sha256)) and not config.rescore:
+                other = "" if table.startswith(f"scores/model={model_id}/") else f" of {Path(table).parent.name[6:]}"
+                found.append(replace(dump, status="scored", reason=f"has its table{other}", table=table))
+            else:
+                found.append(_to_score(dump, ledger.data, standing, model_id) if dump.sha256 else dump)
     return found
 
 
-def _judged(dump: Dump, data: Layout, standing: Standing, model_id: str, *, rescore: bool) -> Dump:
-    table = standing.scored.get(dump.sha256)
-    if table and not rescore:
-        other = Path(table).parent.name.removeprefix("model=")
-        of_other = f" of {other}" if other != model_id else ""
-        return replace(dump, status="scored", reason=f"has its table{of_other}", table=table)
-    damaged = standing.must_be_replaced(dump.sha256)
+def _to_score(dump: Dump, data: Layout, standing: Standing, model_id: str) -> Dump:
+    """The dump with the place of its table: that of a damaged one, which it replaces, or a new one."""
+    damaged = standing.damaged.get(dump.sha256) or standing.unsound.get(dump.sha256[:16])
     name = tables.table_name(Path(dump.path).name, dump.sha256)
-    new = table or damaged or data.relative(tables.folder(data.scores, model_id) / name)
+    table = standing.scored.get(dump.sha256) or damaged or data.relative(tables.folder(data.scores, model_id) / name)
     reason = f"its table is made again: {standing.reasons[damaged]}" if damaged else ""
-    return replace(dump, reason=reason, table=new)
+    return replace(dump, reason=reason, table=table)
 
 
 def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
-    """Every file in the place, with its sha256 if it is a dump: "new", as far as its table is not asked for."""
+    """Every file in the place, with its sha256 if it is a dump that can be read."""
     with files.input_errors(place):
         is_folder = place.is_dir()
     if not os.path.lexists(place):
         raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
     start = str(place.resolve())
-    listed = sorted(_below(start)) if is_folder else [(start, None)]
+    listed = sorted(_below(start)) if is_folder else [(start, "")]
     known = ledger.known_files(_key(start, ledger.data))
     read = []
     for path, error in listed:
-        name = printable(os.path.relpath(path, start) if path != start else place.name)
-        if error is not None:
-            yield Dump(path, name, "unreadable", f"a folder that cannot be listed: {error}. Mend that and run again.")
-            continue
-        if not tables.DUMP_SUFFIXES.search(name):
-            # Whoever names a file wants it scored; in a folder, other files may be beside the dumps.
-            yield Dump(path, name, "not a dump" if is_folder else "unreadable", NOT_A_DUMP)
-            continue
+        name = printable(path[len(start) + 1 :] or place.name)
         try:
+            if error:
+                raise errors.InputError(f"a folder that cannot be listed: {error}. Mend that and run again.")
+            if not tables.DUMP_SUFFIXES.search(name):
+                # Whoever names a file wants it scored; in a folder, other files may be beside the dumps.
+                yield Dump(path, name, "not a dump" if is_folder else "unreadable", NOT_A_DUMP)
+                continue
             file = os.lstat(path)
             age = time.time() - file.st_mtime
             if is_folder and 0 <= age < min_age:  # a time to come says nothing
                 yield Dump(path, name, "too new", f"changed {age:.0f} s ago; it waits until that is {min_age:g} s")
                 continue
-            state, sha256 = known.pop(key := _key(path, ledger.data), ("", ""))
-            if state != files.state(file):
+            state = files.state(file)
+            before, sha256 = known.pop(key := _key(path, ledger.data), ("", ""))
+            if state != before:
                 sha256 = _read(path, file)
-                unchanged = file.st_ctime_ns + TICK_NS < time.time_ns()
-                read.append((key, files.state(file) if unchanged else "", sha256, name))
-            yield Dump(path, name, "new", sha256=sha256, size=file.st_size)
+                settled = file.st_ctime_ns + TICK_NS < time.time_ns()
+                read.append((key, state if settled else "", sha256, name))
+            yield Dump(path, name, "new", "", sha256, file.st_size)
         except (OSError, errors.InputError) as problem:
             reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
             yield Dump(path, name, "unreadable", reason)
@@ -116,7 +112,7 @@ def _key(path: str, data: Layout) -> bytes:
     return os.fsencode(path.removeprefix(f"{data.root}/"))
 
 
-def _below(folder: str) -> Iterator[tuple[str, str | None]]:
+def _below(folder: str) -> Iterator[tuple[str, str]]:
     """The files below the folder, and those of its folders that cannot be listed, with the error; none hidden."""
     try:
         with os.scandir(folder) as entries:
@@ -126,7 +122,7 @@ def _below(folder: str) -> Iterator[tuple[str, str | None]]:
                 if entry.is_dir(follow_symlinks=False):
                     yield from _below(entry.path)
                 else:
-                    yield entry.path, None
+                    yield entry.path, ""
     except OSError as error:
         yield folder, error.strerror or type(error).__name__
 

@@ -24,6 +24,7 @@ from tasks.lib.scores import exports, tables
 from tasks.lib.scores.tables import FileReport
 
 VERSION = 1
+SECONDS = 60  # to wait for another process that reads or writes
 SCHEMA = """
 CREATE TABLE folder (path TEXT NOT NULL);
 CREATE TABLE files (path BLOB PRIMARY KEY, state TEXT NOT NULL, sha256 TEXT NOT NULL) WITHOUT ROWID;
@@ -54,10 +55,6 @@ class Standing:
     unsound: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
-    def must_be_replaced(self, sha256: str) -> str | None:
-        """The damaged table of a dump, or None."""
-        return self.damaged.get(sha256) or self.unsound.get(sha256[:16])
-
 
 class Ledger:
     """The open ledger of a data folder; `made_again` says why it had to be made again, or is empty."""
@@ -72,11 +69,11 @@ class Ledger:
         """Opens the ledger, or makes a new one in place of one that cannot be used. Raises `OutputError`."""
         files.make_folder(data.root)
         with _one_line_errors(data.ledger):
-            reason = _unusable(data)
-            if reason:
-                for path in (data.ledger, data.ledger.with_name(f"{data.ledger.name}-journal")):
-                    files.remove(path)
-            with closing(sqlite3.connect(data.ledger, timeout=60)) as connection:
+            with files.output_errors(data.ledger):
+                if reason := _unusable(data):
+                    files.remove(data.ledger)
+                    files.remove(data.ledger.with_name(f"{data.ledger.name}-journal"))
+            with closing(sqlite3.connect(data.ledger, timeout=SECONDS)) as connection:
                 if reason:
                     connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
                     with connection:
@@ -144,8 +141,7 @@ class Ledger:
         return standing
 
     def _look_at_model(self, model_id: str, quarantines: set[str], standing: Standing) -> None:
-        folder = tables.folder(self.data.scores, model_id)
-        on_disk = {self.data.relative(folder / name): state for name, state in files.states(folder).items()}
+        on_disk = self._states(tables.folder(self.data.scores, model_id))
         same, gone = [], []
         for path, input_sha256, sha256, state, quarantine in self._connection.execute(
             "SELECT path, input_sha256, sha256, state, quarantine FROM tables WHERE model_id = ?", [model_id]
@@ -167,10 +163,14 @@ class Ledger:
         self._connection.executemany("UPDATE tables SET state = ? WHERE path = ?", same)
         self._adopt(model_id, sorted(on_disk), standing)
 
+    def _states(self, folder: Path) -> dict[str, str]:
+        """The files in a folder, by their path below the data folder, with their states."""
+        prefix = self.data.relative(folder)
+        return {f"{prefix}/{name}": state for name, state in files.states(folder).items()}
+
     def _sound_quarantines(self) -> set[str]:
         """The quarantine tables that are as they were published."""
-        folder = self.data.quarantine
-        on_disk = {self.data.relative(folder / name): state for name, state in files.states(folder).items()}
+        on_disk = self._states(self.data.quarantine)
         sound, same = set(), []
         for path, sha256, state in self._connection.execute("SELECT path, sha256, state FROM quarantines"):
             found = on_disk.get(path)
@@ -232,7 +232,7 @@ def _unusable(data: Layout) -> str:
     if not data.ledger.exists():
         return "there was none"
     try:
-        with closing(sqlite3.connect(data.ledger, timeout=60)) as connection:
+        with closing(sqlite3.connect(data.ledger, timeout=SECONDS)) as connection:
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if state != "ok":
@@ -250,8 +250,7 @@ def _unusable(data: Layout) -> str:
 @contextmanager
 def _one_line_errors(path: Path) -> Iterator[None]:
     try:
-        with files.output_errors(path):
-            yield
+        yield
     except sqlite3.Error as error:
         raise errors.OutputError(
             f"{path}: cannot be used: {error}. No table was lost; mend that and run the same command again. A damaged "
