@@ -119,23 +119,23 @@ class ScoreConfig(StageConfig):
     )
     encoding: str = Field("utf-8", description="Text encoding of the dumps, for example cp1252.")
     delimiter: Literal["comma", "semicolon", "tab"] | None = Field(
-        None, description="What separates the columns; default: found from the header."
+        None, description="Separator of the columns; default: detected from the header."
     )
     max_bytes: int | None = Field(
-        None, ge=1, description="Bytes that a dump may have once unpacked; default: no limit."
+        None, ge=1, description="Largest size of a dump in bytes, unpacked; default: no limit."
     )
     max_quarantine: float = Field(
-        0.05, ge=0, le=1, description="Share of quarantined rows from which the run ends as failed."
+        0.05, ge=0, le=1, description="Share of quarantined rows in a file above which the run fails."
     )
-    rescore: bool = Field(False, description="Score files again that have a table of this model already.")
+    rescore: bool = Field(False, description="Score files again that this model has scored already.")
     min_age: float = Field(
-        0.0, ge=0, description="Seconds for which a file in a folder must not have changed; younger ones wait."
+        0.0, ge=0, description="Skip files in folders that were modified less than this many seconds ago."
     )
-    unscored_only: bool = Field(False, description="Leave files alone that any other model has scored already.")
+    unscored_only: bool = Field(False, description="Skip files that any model has scored already.")
     requeue: bool = Field(
-        False, description="Score what lies in quarantine, from the repaired `-requeued.csv` files there."
+        False, description="Score quarantined rows, from the `-requeued.csv` files in quarantine, repaired or not."
     )
     csv: bool = Field(
         False,
-        description="Write the table of each dump, new or not, as CSV too; fit for spreadsheets.",
+        description="Write the table of each dump, new or not, as CSV too, for spreadsheets.",
     )

@@ -49,6 +49,7 @@ QUARANTINE_SCHEMA = pa.schema(
 # What is known of each row group is held till the file is closed: many small ones would make memory grow with the dump.
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 8_192, 16 << 20
 DUMP_SUFFIXES = re.compile(r"\.(csv|tsv)(\.(gz|zst|bz2))?$", re.IGNORECASE)
+NOT_A_DUMP = "expected a name that ends in .csv or .tsv, or these with .gz, .zst or .bz2"
 HISTOGRAM_BINS = 20
 STEM_BYTES = 120  # a file name has room for 255 bytes, and hidden, requeued and report names are longer
 REQUEUED = re.compile(r"-[0-9a-f]{16}-requeued$")  # how the stem of a repaired dump ends: whose rows it holds
