@@ -1,7 +1,7 @@
-"""Arrow arrays out of their buffers.
+"""Arrow arrays from buffers.
 
-`pyarrow.array` first loads pandas, to see whether it is given a piece of it: half a second of each process that uses
-it for nothing else. It also takes ten times as long to encode text.
+`pyarrow.array` loads pandas to check its argument, half a second for each process that has no other use for it, and it
+takes ten times as long to encode text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 
 def text(values: Sequence[str]) -> pa.Array:
-    """An array of strings without nulls; they may have 2 GiB together. Raises `UnicodeEncodeError`."""
+    """An array of strings without nulls, 2 GiB at most. Raises `UnicodeEncodeError`."""
     encoded = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])

@@ -1,8 +1,8 @@
-"""The errors that end a run or a file with one line: where, what was expected, what was found, what to do."""
+"""Errors that end a run, or the work on one file, with one line: where, expected, found, what to do."""
 
 
 class PipelineError(Exception):
-    """A failure with a known cause. Its message is one line, fit to be shown to a user as it stands."""
+    """A failure with a known cause. Its message is one line, shown to the user as it is."""
 
 
 class InputError(PipelineError):
@@ -10,14 +10,14 @@ class InputError(PipelineError):
 
 
 class DownloadError(PipelineError):
-    """A file could not be fetched, or what came is not what was asked for. `retryable`: another try may succeed."""
+    """A file could not be downloaded, or is not the expected one. `retryable`: another try may succeed."""
 
     retryable = True
 
 
 class ModelError(PipelineError):
-    """A model bundle is missing, damaged, or not the one that it says it is."""
+    """A model bundle is missing, damaged, or not the model that it claims to be."""
 
 
 class OutputError(PipelineError):
-    """A result could not be written, or does not add up and was not published."""
+    """A result could not be written, or was not published as its counts do not add up."""

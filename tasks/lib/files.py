@@ -1,4 +1,4 @@
-"""Files that appear under their final name only when they are complete and on disk."""
+"""Files that get their final name only when they are complete and on disk."""
 
 from __future__ import annotations
 
@@ -58,26 +58,26 @@ def json_bytes(value: Any) -> bytes:
 
 @contextmanager
 def output_errors(where: Path) -> Iterator[None]:
-    """Turns what the system says while `where` is written into one `OutputError` that names the place."""
+    """Turns an `OSError` while `where` is written into an `OutputError` that names the place."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise errors.OutputError(
             f"{error.filename2 or error.filename or where}: cannot be written: {reason}. Nothing was published there; "
-            "mend that and run the same command again."
+            "fix that and run the same command again."
         ) from error
 
 
 @contextmanager
 def input_errors(where: Path, kind: type[errors.PipelineError] = errors.InputError) -> Iterator[None]:
-    """Turns what the system says while `where` is read into one error of this kind that names the place."""
+    """Turns an `OSError` while `where` is read into an error of this kind that names the place."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         raise kind(
-            f"{error.filename or where}: cannot be read: {reason}. Mend that and run the same command again."
+            f"{error.filename or where}: cannot be read: {reason}. Fix that and run the same command again."
         ) from error
 
 
@@ -88,7 +88,7 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
 
 
 def partial(final: Path) -> Path:
-    """The hidden name beside `final` under which it is written; fixed, so a later run sweeps or reuses it."""
+    """The hidden name beside `final` under which it is written. It is fixed, so a later run sweeps or reuses it."""
     return final.with_name(f".{final.name}{PARTIAL}")
 
 
@@ -102,8 +102,8 @@ def write(final: Path, content: bytes, mode: int = 0o666) -> None:
 def new_file(final: Path, mode: int = 0o666) -> Iterator[Path]:
     """Gives a hidden path to write to; at the end of the block, that file replaces `final` in one step.
 
-    If the block raises, `final` stays as it was and the hidden file is removed. Writers of the same `final`
-    have to exclude each other, since they share the hidden name.
+    If the block raises, `final` stays as it was and the hidden file is removed. Writers of the same `final` share the
+    hidden name, so they have to exclude each other.
     """
     temporary = partial(final)
     make_folder(final.parent)
@@ -114,7 +114,7 @@ def new_file(final: Path, mode: int = 0o666) -> Iterator[Path]:
 
 
 def publish(temporary: Path, final: Path) -> None:
-    """Puts a complete file or folder in the place of `final` in one step, its bytes on disk before its name."""
+    """Moves a complete file or folder to `final` in one step, its bytes on disk before its name."""
     sync(temporary)
     temporary.replace(final)
     sync(final.parent)
@@ -122,13 +122,9 @@ def publish(temporary: Path, final: Path) -> None:
 
 @contextmanager
 def new_folder(final: Path) -> Iterator[Path]:
-    """Gives a hidden empty folder; at the end of the block it takes the place of `final`, files on disk.
-
-    A folder that already stands at `final` is replaced: whoever makes an artifact again does so because the
-    old one is missing or damaged.
-    """
+    """Gives a hidden empty folder; at the end of the block its files are on disk, and it replaces `final`."""
     temporary = partial(final)
-    aside = final.with_name(f".{final.name}.replaced{PARTIAL}")  # a folder is removed file by file: out of sight
+    aside = final.with_name(f".{final.name}.replaced{PARTIAL}")  # hidden, as a folder is removed file by file
     make_folder(final.parent)
     with output_errors(final), removed_on_error(temporary):
         remove(temporary)
@@ -140,7 +136,7 @@ def new_folder(final: Path) -> Iterator[Path]:
         if final.exists():
             final.replace(aside)
         publish(temporary, final)
-        with suppress(OSError):  # the new folder stands; what stays of the old one is hidden, and swept
+        with suppress(OSError):  # the new folder is in place; what remains of the old one is hidden, and swept
             remove(aside)
 
 
@@ -149,8 +145,8 @@ def removed_on_error(temporary: Path) -> Iterator[None]:
     """Removes a file or folder that the block began to write, if the block raises."""
     try:
         yield
-    except BaseException:  # an interrupt must not leave the hidden file either
-        with suppress(OSError):  # the disk may be broken: then the next run sweeps it
+    except BaseException:  # also an interrupt
+        with suppress(OSError):  # on a broken disk; the next run sweeps it
             remove(temporary)
         raise
 
@@ -165,7 +161,7 @@ def sync(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all that is in it; a path that does not exist is fine. Raises `OSError`."""
+    """Removes a file or a folder with its contents, if it exists. Raises `OSError`."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -178,10 +174,9 @@ def size(path: Path) -> int:
 
 
 def sweep(folder: Path, unused: Callable[[Path], bool] = lambda path: True) -> list[Path]:
-    """Removes what killed runs left half-written directly in `folder` or one level below; returns the paths.
+    """Removes what killed runs left half-written in `folder` or one level below; returns the paths.
 
-    `unused` is asked before each removal: the caller knows which writers may still be at work. What cannot be
-    removed, or another run removes just now, is passed over: it is hidden.
+    `unused` says of each whether no other run is writing it. Hidden files that cannot be removed are skipped.
     """
     pattern = f".*{PARTIAL}"
     leftovers = [*folder.glob(pattern), *folder.glob(f"*/{pattern}")] if folder.is_dir() else []

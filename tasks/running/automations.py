@@ -1,4 +1,4 @@
-"""The automations on the server: `make automations` puts them there, and again changes nothing.
+"""The automations on the server. `make automations` creates them; running it again changes nothing.
 
     python -m tasks.running.automations [ADDRESS]
 
@@ -24,10 +24,10 @@ SILENCE = timedelta(seconds=90)  # three heartbeats, as prefect.yaml sets them
 
 
 def dead_runs() -> Automation:
-    """A run whose process and worker were killed sends no sign of life; without this it stays Running for ever."""
+    """Marks a run as crashed that sends no heartbeats: if its worker was killed too, it would stay Running."""
     return Automation(
         name="sentiment: a run without a sign of life has crashed",
-        description="Its process is gone. The next run finishes the work.",
+        description="Its process is gone. The next run completes the work.",
         trigger=EventTrigger(
             match=RUNS,
             match_related=OURS,
@@ -38,7 +38,7 @@ def dead_runs() -> Automation:
             threshold=1,
             within=SILENCE,
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No sign of life: its process is gone.")],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="No heartbeat: its process is gone.")],
     )
 
 

@@ -1,4 +1,4 @@
-"""What the command lines of all flows share: one-line errors, exit statuses, the data folder."""
+"""What all command lines share: one-line errors, exit statuses, the data folder."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ DEFAULT_DATA = CLONE / "data"
 def run(app: App) -> NoReturn:
     """Runs the command line and ends the process with its exit status.
 
-    0 when all went well, 1 after an error with a known cause, 2 for a wrong option, 128 + the signal's number
-    after Ctrl-C or SIGTERM.
+    0 on success, 1 after an error with a known cause, 2 for a wrong option, 128 + the signal's number after Ctrl-C or
+    SIGTERM.
     """
     gc.freeze()
     gc.enable()
-    environment.silence_tracebacks()
+    environment.quiet_prefect()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    app.suppress_keyboard_interrupt = False  # cyclopts would end without a word
+    app.suppress_keyboard_interrupt = False  # cyclopts would end without a message
     try:
         status = app(exit_on_error=False, print_error=False, result_action="return_value")
     except ValidationError as error:
@@ -51,10 +51,8 @@ def run(app: App) -> NoReturn:
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    """Ends the run in good order if that takes no longer than a few seconds, and otherwise without: it can go on."""
-    print(
-        f"error: stopped by {signal.Signals(number).name}; the same command goes on from what is done", file=sys.stderr
-    )
+    """Ends the run in good order, or at once if that takes more than a few seconds: it can be resumed either way."""
+    print(f"error: stopped by {signal.Signals(number).name}; run the same command again to resume", file=sys.stderr)
     watchdog = threading.Timer(STOP_SECONDS, os._exit, [128 + number])
     watchdog.daemon = True
     watchdog.start()

@@ -1,4 +1,4 @@
-"""What has to be set before Prefect or TensorFlow is imported. Whatever the user has set stays."""
+"""Settings to make before Prefect or TensorFlow is imported. What the user has set stays."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ALWAYS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s is not enough on a busy small machine
     "PREFECT_LOGGING_EXTRA_LOGGERS": LOGGER,  # our lines are shown in Prefect's UI
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-    "DASK_LOGGING__DISTRIBUTED": "critical",  # how a cluster comes and goes; what fails is told by us
-    # Networks of this size have many small operations: to share one out costs a tenth of an epoch more than it saves,
-    # and by one thread each sum is the same whatever the number of cores.
+    "DASK_LOGGING__DISTRIBUTED": "critical",  # a cluster's start and end; we report what fails
+    # Networks of this size have many small operations: sharing one between threads costs a tenth of an epoch more than
+    # it saves, and with one thread each sum is the same on any number of cores.
     "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's notes about the machine; what fails still raises
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # without TensorFlow's notes about the machine; errors still raise
 }
-# On the command line our own lines tell what happens; Prefect speaks up only when something is wrong with it.
+# On the command line our own lines say what happens; Prefect logs its own errors only.
 COMMAND_LINE = {"PREFECT_LOGGING_LEVEL": "ERROR", "PREFECT_CLI_PROMPT": "false"}
 
 
@@ -44,19 +44,19 @@ def prepare(*, command_line: bool) -> None:
     if not command_line:
         _outlive_the_worker()
     if command_line and not logger.handlers:
-        logger.propagate = False  # Prefect's console would show each line a second time
+        logger.propagate = False  # or Prefect's console would show each line again
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
 
 
 def postpone_garbage_collection() -> None:
-    """Until `command_line.run`: what is loaded stays, and to look through it for garbage takes a fifth of the time."""
+    """Turns it off until `command_line.run`: loaded modules stay, and looking for garbage takes a fifth of the time."""
     gc.disable()
 
 
 def _outlive_the_worker() -> None:
-    """A deployed run prints to its worker. Where that was killed, rich would end the run, too, with the next line."""
+    """Keeps a deployed run alive whose worker was killed: rich ends the process if it cannot print."""
     from rich.console import Console
 
     def on_broken_pipe(console: Console) -> None:
@@ -66,7 +66,7 @@ def _outlive_the_worker() -> None:
 
 
 def _without_known_tracebacks(record: logging.LogRecord) -> bool:
-    """An error with a known cause is told in one line by the state of the run and by its hook: no tracebacks beside."""
+    """A log filter: an error with a known cause is one line in the state of the run and needs no traceback."""
     if record.getMessage().startswith("Task run failed with state"):  # with all that the task returned
         return False
     error = record.exc_info[1] if record.exc_info else None
@@ -90,7 +90,7 @@ def names_a_server() -> bool:
 
 @contextmanager
 def quiet_import() -> Iterator[None]:
-    """Holds back what TensorFlow's libraries print while they are loaded, unless loading them fails."""
+    """Hides what TensorFlow's libraries print while they are loaded, unless loading them fails."""
     with tempfile.TemporaryFile() as held:
         sys.stderr.flush()
         stderr = os.dup(2)
@@ -106,8 +106,8 @@ def quiet_import() -> Iterator[None]:
             os.close(stderr)
 
 
-def silence_tracebacks() -> None:
-    """Keeps Prefect from logging the traceback of an error that the command line reports in one line."""
-    logging.raiseExceptions = False  # nor are logs that its server does not take a matter for the terminal
-    for name in PREFECT_LOGGERS:
+def quiet_prefect() -> None:
+    """Keeps from the terminal what Prefect logs beside an error that the command line reports in one line."""
+    logging.raiseExceptions = False  # log lines that the server does not take
+    for name in (*PREFECT_LOGGERS, "EventsWorker"):  # the latter counts the events that it still has to send
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""What the one who operates the pipeline is told: how to go on after a failure, and that a model was promoted."""
+"""What operators learn from the server: how to resume after a failure, and that a model was promoted."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ PROMOTED = "sentiment.model.promoted"
 
 
 def explain_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """One line: what failed, and how to go on. Prefect calls it when a run failed or crashed.
+    """Logs in one line what failed and how to resume. Prefect calls it when a run failed or crashed.
 
-    On the command line the error itself says so; there this keeps quiet.
+    Nothing on the command line, where the error itself says so.
     """
     if flow_run.deployment_id is None:
         return
-    reason = (state.message or "its process ended without a word").splitlines()[0]
+    reason = (state.message or "its process ended without a message").splitlines()[0]
     reason = reason.removeprefix("Flow run encountered an exception: ")
     given = json.dumps(flow_run.parameters, default=str)
     flow_run_logger(flow_run, flow).error(
-        "%s %s: %s What is done is kept; go on with: prefect deployment run --id %s%s",
+        "%s %s: %s Completed work is kept. Resume with: prefect deployment run --id %s%s",
         flow_run.name,
         state.name.lower() if state.name else "failed",
         reason if reason.endswith((".", "!", "?")) else f"{reason}.",
@@ -45,9 +45,9 @@ def explain_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
 
 
 def announce(models: Path, before: str | None) -> None:
-    """Emits `sentiment.model.promoted` if another model than `before` is current now: a trigger has it score the inbox.
+    """Emits `sentiment.model.promoted` if another model than `before` is current now: a trigger scores the inbox.
 
-    It is sent at once, not in the background: so a server that cannot be reached is told of in one line.
+    The event is sent at once, not in the background, so that a server that cannot be reached is one line in the log.
     """
     current = releases.read_current(models)
     if current is None or current.model_id == before or not PREFECT_API_URL.value():
@@ -74,7 +74,7 @@ def announce(models: Path, before: str | None) -> None:
             client.request("POST", "/events", json=[event.model_dump(mode="json")])
     except Exception as error:  # noqa: BLE001  whatever is wrong with the server, the model is released
         log.warning(
-            "%s was not told of the promotion (%s): the next scheduled run scores with %s.",
+            "Could not send the promotion to %s (%s). The next scheduled run scores with %s.",
             PREFECT_API_URL.value(), type(error).__name__, current.model_id,
         )  # fmt: skip
 

@@ -1,9 +1,8 @@
-"""The Prefect server of a run on the command line, where no other is set up: it ends with the process that needs it.
+"""The Prefect server of a run on the command line, where no other is set up. It ends with the process that needs it.
 
-Prefect can start one by itself, but leaves it running when the flow's process is killed, and starts it only once
-everything else is loaded. Ours is told by the end of a pipe that nobody needs it any more: the kernel closes
-the pipe however the flow's process ends. It has a session of its own, so that Ctrl-C does not end it while the flow
-still writes down what became of the run.
+Prefect can start one itself, but leaves it running when the flow's process is killed, and starts it only once
+everything else is loaded. Ours ends at the end of a pipe, which the kernel closes however the flow's process ends. It
+has a session of its own, so that Ctrl-C does not end it while the flow still records its state.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ ONLY_WHAT_A_RUN_NEEDS = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
-    # A run has no use for blocks, and to look for kinds of them loads Dask.
+    # A run uses no blocks, and looking for their types loads Dask.
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "0",
     "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "0",
 }
@@ -46,7 +45,7 @@ _started: _Server | None = None
 
 
 class _Server:
-    """The process of a temporary server, the port that it will listen on, and what it last complained of."""
+    """The process of a temporary server, its port, and its last error messages."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(  # noqa: S603  our own interpreter and this very file
@@ -57,25 +56,25 @@ class _Server:
             start_new_session=True,
             env=os.environ | ONLY_WHAT_A_RUN_NEEDS,
         )
-        self._complaints: deque[bytes] = deque(maxlen=KEPT_LINES)
-        self._reader = threading.Thread(target=self._listen, daemon=True)
+        self._errors: deque[bytes] = deque(maxlen=KEPT_LINES)
+        self._reader = threading.Thread(target=self._read_errors, daemon=True)
         self._reader.start()
-        atexit.register(self.stop)  # before Prefect's own: the last comes first, and Prefect still sends its logs
+        atexit.register(self.stop)  # it runs after Prefect's own, registered later, which sends logs
 
-    def _listen(self) -> None:
+    def _read_errors(self) -> None:
         for line in self.process.stderr or ():
-            self._complaints.append(line)
+            self._errors.append(line)
 
     def port(self) -> str:
         """The port, as soon as it is bound; "" if the process has ended."""
         return self.process.stdout.readline().decode().strip() if self.process.stdout else ""
 
     def cause(self) -> str:
-        """The last error that it told, in one line; "" if there was none."""
+        """The last error that it printed, in one line; "" if there was none."""
         if self.process.poll() is not None:
-            self._reader.join(GRACE_SECONDS)  # the rest of what it said
-        told = ERROR_LINE.findall(b"".join(self._complaints).decode(errors="replace"))
-        return told[-1].strip() if told else ""
+            self._reader.join(GRACE_SECONDS)  # the rest of its output
+        printed = ERROR_LINE.findall(b"".join(self._errors).decode(errors="replace"))
+        return printed[-1].strip() if printed else ""
 
     def stop(self) -> None:
         self.process.terminate()
@@ -112,7 +111,7 @@ def running(*used_later: str) -> Iterator[None]:
 
     settings: dict[Any, Any] = {}
     if "heartbeat_frequency" not in get_current_settings().flows.model_fields_set:
-        # Nobody listens to a command line, and each run would end with a second's wait for the thread that sends them.
+        # Nothing on the command line reads them, and each run would end with a second's wait for the thread that sends.
         settings[PREFECT_FLOWS_HEARTBEAT_FREQUENCY] = None
     server = None if PREFECT_API_URL.value() else _started or _Server()
     if server:
@@ -136,8 +135,8 @@ def _failed(what: str, cause: str) -> Exception:
     from tasks.lib import errors
 
     return errors.PipelineError(
-        f"Prefect's temporary server {what}: {cause or 'it gave no reason'}. It writes to {PREFECT_HOME.value()}: see "
-        "that there is room and leave to write, or set PREFECT_HOME to another folder. Then run the same command again."
+        f"Prefect's temporary server {what}: {cause or 'unknown cause'}. It writes to {PREFECT_HOME.value()}: check "
+        "its free space and permissions, or set PREFECT_HOME to another folder. Then run the same command again."
     )
 
 
@@ -169,7 +168,7 @@ def _serve() -> None:
     listener = _listener()
     print(listener.getsockname()[1], flush=True)
     threading.Thread(target=_end_with_the_pipe, daemon=True).start()
-    gc.disable()  # what is loaded stays: to look through it for garbage takes 0.6 of 3.3 s
+    gc.disable()  # loaded modules stay: looking for garbage takes 0.6 of 3.3 s
     import uvicorn
     from prefect.server.api.server import create_app
 

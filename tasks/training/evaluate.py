@@ -19,10 +19,7 @@ log = logging.getLogger(environment.LOGGER)
 
 THRESHOLD = 0.5
 BATCH_SIZE = 1024
-
-
-# A probability may differ by rounding alone between Keras (on a GPU in TF32) and the scorer.
-TOLERANCE = 0.01
+TOLERANCE = 0.01  # between Keras, on a GPU in TF32, and the scorer: rounding alone stays below it
 
 
 @task(
@@ -31,9 +28,9 @@ TOLERANCE = 0.01
     cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn", "keras", "tensorflow")),
 )
 def evaluate_network(prepared: Shards, fitted: Fitted, data_dir: Path) -> Evaluation:
-    """Scores the test reviews with the very code that scores new ones, and measures the result.
+    """Scores the test reviews with the code that scores new ones, and measures the result.
 
-    Keras scores them too, on the device of the training: a model whose scores differ is not let through.
+    Keras scores them too, on the device of the training: a model whose scores differ is an error.
     """
     with environment.quiet_import():
         from tasks.lib.corpus import dataset

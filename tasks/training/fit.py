@@ -26,8 +26,8 @@ log = logging.getLogger(environment.LOGGER)
     cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")),
 )
 def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, data_dir: Path) -> Fitted:
-    """Trains the network and saves it; a training that was killed goes on after its last whole epoch."""
-    with environment.quiet_import():  # here, so that a run that comes from the cache loads no TensorFlow
+    """Trains the network and saves it; a killed training resumes after its last complete epoch."""
+    with environment.quiet_import():  # here, so that a run from the cache loads no TensorFlow
         from tasks.lib.corpus import dataset
         from tasks.lib.network import model
 
@@ -35,7 +35,7 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     key = caching.key(fit_network, prepared, network, config)
     checkpoint = Checkpoint(data.work / f"{key}.checkpoint.npz")
     if checkpoint.is_damaged():
-        log.warning("%s: damaged, the training starts anew", checkpoint.path)
+        log.warning("%s: damaged, so the training starts from its first epoch", checkpoint.path)
     device = model.choose_device(config.device)
     model.set_seed(config.seed)
     built = model.build(network, prepared.config.num_words, prepared.config.maxlen)
@@ -55,10 +55,10 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
         ),
         config,
         checkpoint,
-        on_epoch=lambda epoch, logs: _tell_epoch(epoch, config.epochs, logs, shown),
+        on_epoch=lambda epoch, logs: _report_epoch(epoch, config.epochs, logs, shown),
         bar=sys.stdout.isatty(),
     )
-    shown.show(100, f"the best epoch was number {run.best_epoch + 1}")
+    shown.show(100, f"the best epoch was {run.best_epoch + 1}")
     folder = data.work / key
     with files.new_folder(folder) as temporary:
         built.save(temporary / "model.keras")
@@ -82,7 +82,7 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     )
 
 
-def _tell_epoch(epoch: int, epochs: int, logs: dict[str, float], shown: progress.Progress) -> None:
+def _report_epoch(epoch: int, epochs: int, logs: dict[str, float], shown: progress.Progress) -> None:
     shown.show(100 * epoch / epochs, f"epoch {epoch} of {epochs}, validation loss {logs['val_loss']:.4f}")
     log.info(
         "epoch %d of %d  loss %.4f  accuracy %.4f  val_loss %.4f  val_accuracy %.4f  %.1f s",

@@ -1,4 +1,4 @@
-"""What the log of a run that failed says: one line for a known cause, with the command that goes on."""
+"""What the log of a run that failed says: one line for a known cause, with the command that resumes."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_a_command_that_goes_on_with_something_else(
     reason = "Flow run encountered an exception: InputError: no such file."
     events.explain_failure(score, run, State(type=StateType.FAILED, name="Failed", message=reason))
     (line,) = caplog.messages
-    assert line.startswith("score failed: InputError: no such file. What is done is kept; go on with: ")
-    command = shlex.split(line.partition("go on with: ")[2])
+    assert line.startswith("score failed: InputError: no such file. Completed work is kept. Resume with: ")
+    command = shlex.split(line.partition("Resume with: ")[2])
     assert command[:5] == ["prefect", "deployment", "run", "--id", str(run.deployment_id)]
     assert [json.loads(word) for word in command[6:]] == ([parameters] if parameters else [])
 

@@ -116,7 +116,7 @@ def test_a_server_that_cannot_be_reached(two: tuple[Layout, str, str], tmp_path:
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         f"Current model: {other} (forced, promoted by hand)",
-        f"{NOWHERE} was not told of the promotion (ConnectError): the next scheduled run scores with {other}.",
+        f"Could not send the promotion to {NOWHERE} (ConnectError). The next scheduled run scores with {other}.",
     ]
     assert "Traceback" not in done.stderr
     assert releases.current_id(data.models) == other
@@ -127,7 +127,7 @@ def test_a_profile_that_names_a_server(two: tuple[Layout, str, str]) -> None:
     (data.root / ".prefect").mkdir()
     profile = f'active = "here"\n[profiles.here]\nPREFECT_API_URL = "{NOWHERE}"\n[profiles.local]\n'
     (data.root / ".prefect" / "profiles.toml").write_text(profile)
-    assert f"{NOWHERE} was not told" in command(data, "promote", other).stdout
+    assert f"Could not send the promotion to {NOWHERE}" in command(data, "promote", other).stdout
     assert NOWHERE not in command(data, "rollback", PREFECT_PROFILE="local").stdout  # that one names none
 
 

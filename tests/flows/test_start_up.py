@@ -51,7 +51,7 @@ def test_scoring_loads_what_it_has_no_use_for(trained: Layout, model_id: str, sa
 def test_garbage_that_is_never_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["score.py"])
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
-    monkeypatch.setattr(environment, "silence_tracebacks", lambda: None)
+    monkeypatch.setattr(environment, "quiet_prefect", lambda: None)
     app = App()
     app.default(lambda: int(gc.isenabled()))
     environment.postpone_garbage_collection()

@@ -156,7 +156,7 @@ def test_the_process_of_a_training_killed(trained: House) -> None:
     run = training(trained, seed=3)
     send(trained.engine(run), signal.SIGKILL)
     assert trained.ended(run) == "CRASHED"
-    said(trained, run, "go on with: prefect deployment run --id")
+    said(trained, run, "Resume with: prefect deployment run --id")
     again = submit_training(trained, seed=3)
     with Watch([again]) as watch:
         assert trained.ended(again) == "COMPLETED"

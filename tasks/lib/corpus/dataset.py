@@ -1,4 +1,4 @@
-"""The `tf.data` pipeline: shards in, shuffled batches out, with a bounded part of the corpus in memory."""
+"""The `tf.data` pipeline: shards in, shuffled batches out, in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import tensorflow as tf
 from tasks.lib.corpus import shards
 from tasks.lib.tokens import Ids, Labels
 
-# Rows held for shuffling: the whole training split of IMDB, so that its order is as random as Keras's own.
-# At 200 ids a review this is 20 MB, however large the corpus.
+# Rows in memory for shuffling: the whole training split of IMDB, so its order is as random as Keras's own. With 200 ids
+# a review this is 20 MB for any corpus.
 SHUFFLE_ROWS = 25_000
-PREFETCHED = 8  # batches that wait for the network
+PREFETCHED = 8  # batches
 
 
 def batches(
@@ -28,9 +28,8 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of a split: token ids (batch, maxlen) int32 and labels (batch,) uint8; the last may be smaller.
 
-    With `shuffle_seed`, each pass over the dataset is one epoch with an order of its own, which depends on the
-    seed and the number of the epoch alone; the first pass is `first_epoch`, so a resumed training goes on with
-    the order that it would have had.
+    With `shuffle_seed`, each pass over the dataset is one epoch, whose order depends on the seed and its number alone.
+    The first pass is `first_epoch`, so a resumed training has the orders that it would have had.
     """
     paths = shards.paths(folder, split)
     manifest = shards.read_manifest(folder)
@@ -49,12 +48,12 @@ def batches(
     steps = -(-manifest["rows"][split] // batch_size)
     stream = tf.data.Dataset.from_generator(blocks, output_signature=signature).rebatch(batch_size)
     options = tf.data.Options()
-    options.autotune.enabled = False  # there is nothing to tune, and its threads disturb those that train
+    options.autotune.enabled = False  # there is nothing to tune, and its threads disturb the training
     return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCHED).with_options(options)
 
 
 def _shuffled(groups: list[tuple[Path, int]], random: np.random.Generator) -> Iterator[tuple[Ids, Labels]]:
-    """Row groups in random order, gathered up to `SHUFFLE_ROWS` rows, and the rows of each such block mixed."""
+    """Row groups in random order, in blocks of about `SHUFFLE_ROWS` rows, the rows of each block shuffled."""
     random.shuffle(groups)
     held: list[tuple[Ids, Labels]] = []
     for block in shards.read_row_groups(groups):

@@ -1,4 +1,4 @@
-"""The corpus in the form of Keras's imdb.npz: where it is, how to read it safely, and Keras's order of it."""
+"""The corpus in the form of Keras's imdb.npz: its addresses, a reader that runs no code from it, Keras's order."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORD_INDEX_SHA256 = "027313fe9a320280f3bf0fac5baf58c4a683cf39a7ed9c3d3d3912bde42
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 SHUFFLE_SEED = 113  # of keras.datasets.imdb.load_data
 
-# What zipfile, zlib and pickle raise on content that is not what it should be.
+# What zipfile, zlib and pickle raise on corrupt input.
 BROKEN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -58,7 +58,7 @@ class Split:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles object arrays of lists of integers; anything else that a pickle can name is refused."""
+    """Unpickles object arrays of lists of integers; a pickle that names anything else is refused."""
 
     ALLOWED = frozenset(
         (module, name)
@@ -75,8 +75,8 @@ class _ArrayUnpickler(pickle.Unpickler):
 def load(archive: Path) -> tuple[Split, Split]:
     """The training and the test split of an imdb.npz, in Keras's order (`keras.datasets.imdb.load_data`).
 
-    Raises `InputError` if the archive is damaged, has other arrays, or holds a pickle that names anything but
-    NumPy arrays: unlike `np.load(allow_pickle=True)`, reading it runs no code from the file.
+    Unlike `np.load(allow_pickle=True)`, reading runs no code from the file. Raises `InputError` if the archive is
+    damaged, has other arrays, or holds a pickle that names anything but NumPy arrays.
     """
     try:
         with (
@@ -85,7 +85,7 @@ def load(archive: Path) -> tuple[Split, Split]:
             ThreadPoolExecutor(1) as unpacking,
             _garbage_collection_off(),
         ):
-            contents = unpacking.map(lambda name: file.read(f"{name}.npy"), ARRAYS)  # the next one while one is decoded
+            contents = unpacking.map(lambda name: file.read(f"{name}.npy"), ARRAYS)  # unpacked one ahead
             x_train, y_train, x_test, y_test = map(_array, contents)
         train, test = _split(x_train, y_train), _split(x_test, y_test)
     except BROKEN as error:
@@ -100,7 +100,7 @@ def load(archive: Path) -> tuple[Split, Split]:
 
 
 def check(archive: Path) -> None:
-    """Raises `InputError` unless the file is a whole archive of the four arrays; what is in them is not looked at."""
+    """Raises `InputError` unless the file is a complete archive with the four arrays; their contents are not read."""
     try:
         with zipfile.ZipFile(archive) as file:
             missing = {f"{name}.npy" for name in ARRAYS}.difference(file.namelist())
@@ -113,7 +113,7 @@ def check(archive: Path) -> None:
 
 @contextmanager
 def _garbage_collection_off() -> Iterator[None]:
-    """50,000 new lists make the collector walk all of them again and again: it costs half of the time."""
+    """Turns it off for the block: it would walk 50,000 new lists again and again, half of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

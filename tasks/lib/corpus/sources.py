@@ -1,4 +1,4 @@
-"""Fetching one file of a corpus: from an address, or from a path of this machine."""
+"""The files of a corpus: fetched from an address or a local path, and checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_WAITING = 100  # parts that are received and not yet written
 
 
 class Source(BaseModel):
-    """One file of a corpus: where it is, under which name it is kept, its sha256 if that is known before."""
+    """One file of a corpus: its name, address or path, and sha256 if that is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,12 +37,12 @@ class Source(BaseModel):
 
     @property
     def identity(self) -> str:
-        """What the file is: its sha256, or the address that stands for it."""
+        """The sha256 of the file, or its address."""
         return self.sha256 or self.location
 
     @property
     def is_url(self) -> bool:
-        """Whether the location is an address, not a path."""
+        """Whether the location is an http or https address."""
         return urlsplit(self.location).scheme in ("http", "https")
 
 
@@ -64,8 +64,8 @@ class Sources(BaseModel):
 def sources(config: CorpusConfig) -> Sources:
     """The archive and the word index that the configuration names.
 
-    A local file is read here for its sha256, so that an edited file is a new source, whatever its name.
-    Raises `InputError` if a local file is missing or has another sha256 than was asked for.
+    The sha256 of a local file is taken here, so an edited file is a new source. Raises `InputError` if a local file is
+    missing or does not have the given sha256.
     """
     if config.corpus == "sample":
         archive, word_index = str(SAMPLE / "corpus.npz"), str(SAMPLE / "word_index.json")
@@ -98,8 +98,7 @@ def _source(name: str, location: str, expected: str | None, option: str) -> Sour
 def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
     """The path of the file in `folder`, named `<first 16 of its sha256>-<name>`; fetched if it is not there.
 
-    Raises `DownloadError` if it cannot be fetched or is not what was expected; then nothing stands under the
-    final name.
+    Raises `DownloadError` if it cannot be fetched or is not the expected one; then nothing gets the final name.
     """
     if source.sha256:
         final = folder / f"{source.sha256[:16]}-{source.name}"
@@ -117,7 +116,9 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
         else:
             shutil.copyfile(source.location, fetched)
             if files.sha256(fetched) != source.sha256:
-                raise errors.InputError(f"{source.location}: changed while it was read. Run again when it is complete.")
+                raise errors.InputError(
+                    f"{source.location}: changed while it was read. Run the same command again when it is complete."
+                )
         _check(source, fetched)
         final = folder / f"{files.sha256(fetched)[:16]}-{source.name}"
         with files.new_file(final) as temporary:
@@ -131,8 +132,8 @@ def _check(source: Source, fetched: Path) -> None:
         CHECKS[source.name](fetched)
     except errors.InputError as error:
         if source.is_url:
-            raise _failed(source, f"what came is not a whole {source.name}") from error
-        raise errors.InputError(f"{source.location}: not a whole file in the form of {source.name}. {error}") from error
+            raise _failed(source, f"the answer is not a complete {source.name}") from error
+        raise errors.InputError(f"{source.location}: not a complete {source.name}. {error}") from error
 
 
 def _download(source: Source, path: Path, *, progress: bool) -> None:
@@ -147,10 +148,10 @@ def _download(source: Source, path: Path, *, progress: bool) -> None:
                 file.write(part)
                 bar.update(len(part))
         except Empty:
-            problem = f"less than {STALL_BYTES} bytes came in {STALL_SECONDS} s"
+            problem = f"less than {STALL_BYTES} bytes arrived in {STALL_SECONDS} s"
             raise _failed(source, problem, retryable=False) from None
     if source.sha256 and files.sha256(path) != source.sha256:
-        raise _failed(source, f"what came does not have the sha256 {source.sha256}")
+        raise _failed(source, f"checksum mismatch: the answer does not have the sha256 {source.sha256}")
 
 
 def _receive(url: str, parts: Queue[bytes | Exception]) -> None:
@@ -170,7 +171,7 @@ def _explained(source: Source, error: Exception) -> Exception:
         status = error.response.status_code
         return _failed(source, f"the server answered {status}", retryable=status >= 500 or status in (408, 429))
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return _failed(source, "the connection broke off")
+        return _failed(source, "the connection was cut")
     if isinstance(error, requests.RequestException):
         return _failed(source, f"no answer ({type(error).__name__})")
     return error

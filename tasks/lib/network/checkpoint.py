@@ -1,4 +1,4 @@
-"""The state of a training after its last whole epoch, kept so that a killed training can go on."""
+"""The state of a training after its last complete epoch, from which a killed training resumes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Network = Any  # a compiled keras.Model
 
 @dataclass
 class Progress:
-    """What a training has to remember from one epoch to the next, besides weights and optimizer."""
+    """The state of a training besides weights and optimizer."""
 
     history: dict[str, list[float]] = field(default_factory=dict)
     best: float | None = None
@@ -29,15 +29,15 @@ class Progress:
 
     @property
     def epochs(self) -> int:
-        """Epochs that are done."""
+        """The number of completed epochs."""
         return len(self.history.get("loss", []))
 
 
 class Checkpoint:
-    """The state of a training after its last whole epoch, in one file that is replaced in one step.
+    """A file that is replaced in one step after each epoch.
 
-    The file is an .npz with the sha256 of its bytes behind them: the checksums of the archive leave out its
-    directory, where a flipped bit hides an array or asks for an unknown compression.
+    It is an .npz followed by its sha256: the checksums of an .npz do not cover its directory, where a flipped bit hides
+    an array or names an unknown compression.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,9 +57,9 @@ class Checkpoint:
                 file.write(digest)
 
     def restore(self, model: Network) -> tuple[list[Any] | None, Progress]:
-        """Puts weights and optimizer back and returns the best weights and the progress.
+        """Restores weights and optimizer; returns the best weights and the progress.
 
-        A missing or damaged checkpoint gives (None, empty progress) and leaves the model alone.
+        A missing or damaged checkpoint gives (None, empty progress) and does not change the model.
         """
         content = self._content()
         if content is None:
@@ -76,7 +76,7 @@ class Checkpoint:
         return best or None, progress
 
     def is_damaged(self) -> bool:
-        """Whether there is a checkpoint that cannot be used, so that the training starts anew."""
+        """Whether there is a checkpoint that cannot be used, so that the training starts from its first epoch."""
         return self.path.exists() and self._content() is None
 
     def _content(self) -> bytes | None:

@@ -1,20 +1,20 @@
-"""Raw reviews into rows of word ids, by the rule behind the ids of the IMDB data set.
+"""Raw reviews to rows of token ids, by the rule behind the ids of the IMDB data set.
 
-The rule: lower-case ASCII letters only; punctuation, tab and newline become spaces; split on spaces; words
-that are not in the word index are dropped without a gap; the id is the rank plus 3, or 2 (out of vocabulary)
-from `num_words` on; id 1 stands in front; the last `maxlen` ids are kept, padded with 0 on the left.
+The rule: ASCII letters to lower case; punctuation, tab and newline to spaces; split on spaces; words that are not in
+the word index are dropped; the id is the rank plus 3, or 2 (out of vocabulary) from `num_words` on; id 1 comes first;
+the last `maxlen` ids are kept, padded with 0 on the left.
 
-Every word has to be looked up, since the known ones are counted. `map(dict.get, text.split())` does 15,000
-reviews a second (one core, IMDB test reviews), pyarrow's split_pattern and index_in 33,000, this here 70,000.
+Every word has to be looked up, since the known ones are counted. `map(dict.get, text.split())` does 15,000 reviews a
+second (one core, IMDB test reviews), pyarrow's split_pattern and index_in 33,000, this module 70,000.
 
-- Lower-casing and blanking are one `bytes.translate` for a whole chunk of joined reviews (0.8 GB/s).
-- No Python object is made for a word. A word of up to 8 bytes is read as one 64-bit number, one of up to 16
-  as two, from a view of the text in which a number begins at each byte. So words are compared exactly, and
-  all of them at once. The few longer ones (1 in 1,000) are looked up in a dictionary.
-- The table of numbers is hashed with open addressing, common words first, so that nearly all are found at
-  the first look; what remains is a short array, looked at again.
-- A chunk is about half a megabyte of text: its arrays then stay in the processor's cache (1.5 times as quick
-  as all 25,000 reviews at once). NumPy lets go of the interpreter lock, so threads can share one `Encoder`.
+- One `bytes.translate` converts a whole chunk of joined reviews (0.8 GB/s).
+- No Python object is made for a word. A word of up to 8 bytes is read as one 64-bit number, one of up to 16 as two,
+  from a view of the text in which a number begins at each byte. So words are compared exactly, and all at once. The
+  few longer ones (1 in 1,000) are looked up in a dictionary.
+- The table of numbers is hashed with open addressing, common words first, so nearly all are found at the first look;
+  the rest is a short array, looked up again.
+- A chunk is about half a megabyte of text: its arrays stay in the processor's cache (1.5 times as fast as all 25,000
+  reviews at once). NumPy releases the interpreter lock, so threads can share one `Encoder`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +28,8 @@ from tasks.lib.tokens import INDEX_FROM, PADDING_ID, START_ID, UNKNOWN_ID, Ids
 Positions = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.uint64]
 
-SEPARATORS = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # the apostrophe stays; the space is what they become
-NUL, NEVER = (
-    b"\0",
-    b"\xff",
-)  # words are filled up with NUL: one in the text becomes a byte that UTF-8 never has
+SEPARATORS = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # not the apostrophe
+NUL, NEVER = b"\0", b"\xff"  # words are padded with NUL: one in the text becomes a byte that UTF-8 never has
 TRANSLATION = bytes.maketrans(
     SEPARATORS + b"ABCDEFGHIJKLMNOPQRSTUVWXYZ" + NUL,
     b" " * len(SEPARATORS) + b"abcdefghijklmnopqrstuvwxyz" + NEVER,
@@ -49,7 +46,7 @@ class Encoded(NamedTuple):
     ids: Ids
     """[review, maxlen]"""
     known_tokens: Ids
-    """[review]: how many of its words are in the word index, with those that did not fit into `ids`."""
+    """[review]: how many of its words are in the word index, also those that did not fit into `ids`."""
 
 
 class Encoder:
@@ -103,7 +100,7 @@ class Encoder:
         return found
 
     def _lay_out(self, known: Ids, counts: Positions, ids: Ids) -> None:
-        """Write each review's last ids to the right end of its row, behind the start id if that fits."""
+        """Writes each review's last ids to the right end of its row, after the start id if that fits."""
         kept = np.minimum(counts, self.maxlen)
         columns = np.arange(self.maxlen)
         first_column = self.maxlen - kept
@@ -116,7 +113,7 @@ class Encoder:
 
 
 class _Table:
-    """Ids of words of 1 to 8 (`parts=1`) or 9 to 16 bytes (`parts=2`), by the numbers their bytes make."""
+    """Ids of words of 1 to 8 (`parts=1`) or 9 to 16 bytes (`parts=2`), by their bytes as numbers."""
 
     def __init__(self, words: Sequence[bytes], ids: Mapping[bytes, int], parts: int) -> None:
         bits = max(4, (4 * len(words)).bit_length())  # a quarter to an eighth of the places is taken
@@ -129,7 +126,7 @@ class _Table:
         self._fill(keys, np.array([ids[word] for word in words], np.int32))
 
     def _fill(self, keys: Numbers, ids: Ids) -> None:
-        """Put each word into its place or the next free one, the more common word first."""
+        """Puts each word into its place or the next free one, more common words first."""
         places = self._places(keys)
         while len(ids):
             free = np.flatnonzero(self._ids[places] == 0)
@@ -149,7 +146,7 @@ class _Table:
         return places
 
     def look_up(self, *keys: Numbers) -> Ids:
-        """The id of each word, 0 for those that are not here."""
+        """The id of each word, 0 for those that are not in the table."""
         places = self._places(keys)
         found, elsewhere = self._compare(places, keys)
         positions = elsewhere
@@ -161,7 +158,7 @@ class _Table:
         return found
 
     def _compare(self, places: Positions, keys: Sequence[Numbers]) -> tuple[Ids, Positions]:
-        """The ids of the words that are in their places, and which words found another one there."""
+        """The ids of the words that are in their places, and which words met another one there."""
         found = self._ids[places]
         differs = self._keys[0][places] != keys[0]
         for stored, key in zip(self._keys[1:], keys[1:], strict=True):
@@ -178,7 +175,7 @@ def _id(rank: int, num_words: int) -> int:
 
 
 def _chunks(reviews: Sequence[str]) -> Iterator[slice]:
-    """Slices of neighbouring reviews with about `CHUNK_CHARACTERS` together."""
+    """Slices of consecutive reviews with about `CHUNK_CHARACTERS` together."""
     start = size = 0
     for position, review in enumerate(reviews):
         size += len(review) + 1

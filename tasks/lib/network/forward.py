@@ -6,22 +6,21 @@ reads the weights straight from the archive (`config.json` and `model.weights.h5
 agrees with Keras to 1e-5; the tests hold that for every cell, stacked and bidirectional. A network with parts unknown
 here is refused with `Unsupported`. Seconds below: 25,000 IMDB reviews, simple_rnn of 32 units, 200 ids, one core.
 
-- The embedding is frozen, so the input projection `embedding @ kernel + bias` is made once, for each word
-  instead of each position: a step reads its row (0.12 s) instead of multiplying (0.5 s).
-- relu is one maximum. tanh(x) is 2 / (1 + exp(-2x)) - 1, and the gates are 1 / (1 + exp(-x)): one exponential
-  and cheap arithmetic (0.40 s), where np.tanh reads tables (0.55 s). The factors -2 and -1 are folded into the
-  weights.
-- Gates lie before rows, [gate, row, unit], so that every operation runs over contiguous memory.
-- Reviews are padded on the left, and the state after k padding ids is the same for all. Rows are sorted by
-  length, and a block starts at the state after the padding that all its rows share: a fifth of all steps.
-- Blocks have one number of rows, so that the arrays of a step stay in a core's second-level cache (512 rows take
-  1.2 times, 8,192 rows 1.5 times as long). The last one has the next power of two, filled up with padding: 20
-  reviews take 2 ms instead of 21.
-- Blocks run on one thread per core: NumPy lets go of the interpreter lock within each operation. BLAS itself
-  is held to one thread meanwhile, since its own threads wait for each other on products this small.
+- The weights are constant, so the input projection `embedding @ kernel + bias` is computed once for each word and not
+  for each position: a step reads its row (0.12 s) instead of multiplying (0.5 s).
+- relu is one maximum. tanh(x) is 2 / (1 + exp(-2x)) - 1, and the gates are 1 / (1 + exp(-x)): one exponential and cheap
+  arithmetic (0.40 s), where np.tanh reads tables (0.55 s). The factors -2 and -1 are folded into the weights.
+- Arrays are [gate, row, unit], so every operation runs over contiguous memory.
+- Reviews are padded on the left, and the state after k padding ids is the same for all. Rows are sorted by length, and
+  a block starts at the state after the padding that all its rows share: a fifth of all steps.
+- Blocks have a fixed number of rows, so that the arrays of a step stay in a core's second-level cache (512 rows take
+  1.2 times, 8,192 rows 1.5 times as long). The last one has the next power of two, filled up with padding: 20 reviews
+  take 2 ms instead of 21.
+- Blocks run on one thread per core: NumPy releases the interpreter lock within each operation. BLAS itself is limited
+  to one thread meanwhile, since its own threads wait for each other on products this small.
 
-What holds of equality: the same array of ids gives the same bits. A row scored in other company can differ in
-the last bits (below 1e-6): BLAS multiplies the rows of a block in groups, and rounds not quite alike in each.
+Equality: the same array of ids gives the same bits. A row scored with other rows can differ in the last bits (below
+1e-6): BLAS multiplies the rows of a block in groups, and rounds slightly differently in each.
 """
 
 import io
@@ -50,9 +49,9 @@ ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
 SMALLEST_BLOCK = 64  # rows
-# What zipfile, h5py, JSON and NumPy raise on a file that is not what it should be.
+# What zipfile, h5py, JSON and NumPy raise on a corrupt file.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError)
-IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D"})  # they do nothing when scoring
+IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D"})  # no effect on scores
 
 
 class Unsupported(errors.ModelError):
@@ -85,11 +84,11 @@ class _Cell:
         return np.stack([gate * scale for gate, scale in zip(gates, self.scales, strict=True)])
 
     def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
-        """Move `state` (the output first) on by one time step; `x` and `z` are free to be overwritten."""
+        """Advances `state` (the output first) by one time step; may overwrite `x` and `z`."""
         raise NotImplementedError
 
     def run(self, feed: Feed, times: Iterable[int], state: Sequence[Floats], outputs: Floats | None = None) -> Floats:
-        """Go through `times`, keep each output in `outputs` (by time) if that is given, return the last."""
+        """Runs all `times`, writes each output to `outputs` (by time) if given, returns the last."""
         x = np.empty((len(self.scales), *state[0].shape), np.float32)
         z = np.empty_like(x)
         with np.errstate(over="ignore"):  # exp(-x) of a closed gate: 1 / (1 + inf) is the 0 that it should be
@@ -188,7 +187,7 @@ class Scorer:
         self._blas = threadpoolctl.ThreadpoolController()
 
     def __call__(self, ids: Ids) -> Floats:
-        """Score any number of rows of `maxlen` ids; thousands at once are quickest."""
+        """The scores of any number of rows of `maxlen` ids; thousands at once are fastest."""
         self._check(ids)
         padding = np.where(ids.any(axis=1), (ids != PADDING_ID).argmax(axis=1), self.maxlen)
         order = np.argsort(padding, kind="stable")
@@ -215,7 +214,7 @@ class Scorer:
             raise ValueError(f"Expected ids from 0 to {self.num_words - 1}, found {found}.")
 
     def _score_block(self, ids: Ids, padding: int) -> Floats:
-        """Score up to `self._rows` rows that all begin with at least `padding` padding ids."""
+        """The scores of up to `self._rows` rows that all begin with at least `padding` padding ids."""
         rows = max(SMALLEST_BLOCK, 1 << (len(ids) - 1).bit_length())
         by_time = np.full((self.maxlen, rows), PADDING_ID, np.int32)
         by_time[:, : len(ids)] = ids.T
@@ -235,7 +234,7 @@ class Scorer:
         return scores
 
     def _run_layer(self, number: int, feeds: list[Feed], start: int, rows: int, *, keep: bool) -> Floats:
-        """The outputs of a layer: [time, row, unit] if they are all kept, else the last one, [row, unit]."""
+        """The outputs of a layer: [time, row, unit] with `keep`, else the last one, [row, unit]."""
         cells = self._layers[number]
         units = cells[0].units
         outputs = np.empty((self.maxlen if keep else 0, rows, units * len(cells)), np.float32)
@@ -253,7 +252,7 @@ class Scorer:
         return [np.tile(state, (rows, 1)) for state in self._pad_states[number][padding]]
 
     def _run_padding(self) -> list[list[list[Floats]]]:
-        """The state of each layer after 0 to maxlen padding ids; a bidirectional one sees what follows."""
+        """The state of each layer after 0 to maxlen padding ids."""
         feeds = [_lookup(self._tables[0], np.full((self.maxlen, 1), PADDING_ID, np.int32))]
         states = []
         for number, (cell,) in enumerate(self._layers):
@@ -270,7 +269,7 @@ class Scorer:
 
 
 class _Archive:
-    """What a `.keras` file says: the checked architecture, and the weights it needs."""
+    """The contents of a `.keras` file: its weights, after its architecture was checked."""
 
     def __init__(self, model_file: Path) -> None:
         with zipfile.ZipFile(model_file) as archive:
@@ -289,7 +288,7 @@ class _Archive:
             self.embedding = _read_embedding(store, *parts[0])
             self.layers = [_read_recurrent(store, *part) for part in parts[1:-1]]
             self.head = _read_head(store, *parts[-1])
-            # Of all weights, in the order in which Keras gives them.
+            # of all weights, in Keras's order
             self.weights_digest = files.arrays_digest(
                 _read(store, path) for layer, part in parts for path in _weights(layer["class_name"], part)
             )
@@ -305,7 +304,7 @@ def _check_order(classes: list[str]) -> None:
 
 
 def _check_sequences(configs: list[dict[str, Any]]) -> None:
-    """Every recurrent layer but the last hands on its whole sequence of outputs."""
+    """Every recurrent layer but the last returns its whole sequence of outputs."""
     inner = [config.get("layer", {}).get("config", config) for config in configs]
     if [config["return_sequences"] for config in inner] != [True] * (len(inner) - 1) + [False]:
         raise Unsupported("Expected return_sequences of all recurrent layers but the last.")
@@ -355,7 +354,7 @@ def _read_head(store: h5py.File, layer: dict[str, Any], path: str) -> tuple[Floa
 
 
 def _read(store: h5py.File, path: str) -> Floats:
-    """A stored array, never one that points into other files (as h5py would follow)."""
+    """A stored array; one that points into other files, as h5py would follow, is refused."""
     dataset = store.get(path)
     if not isinstance(dataset, h5py.Dataset):
         raise Unsupported(f"Expected the weights {path} in the file.")
@@ -371,7 +370,7 @@ def _read(store: h5py.File, path: str) -> Floats:
 
 
 def _weights(kind: str, path: str) -> list[str]:
-    """Where the weights of a layer are stored, in the order in which Keras gives them."""
+    """Where the weights of a layer are stored, in Keras's order."""
     if kind in CELLS:
         return [f"{path}/cell/vars/{number}" for number in range(3)]
     if kind == "Bidirectional":
@@ -389,7 +388,7 @@ def _require(layer: dict[str, Any], **expected: object) -> None:
 
 
 def _stored_names(classes: list[str]) -> list[str]:
-    """The group of each layer in Keras's weight file: its class in snake case, and from 1 on the repeats."""
+    """The group of each layer in Keras's weight file: its class in snake case, repeats numbered from 1."""
     snake = {"SimpleRNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru", "SpatialDropout1D": "spatial_dropout1d"}
     seen: dict[str, int] = {}
     names = []

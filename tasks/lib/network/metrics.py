@@ -1,4 +1,4 @@
-"""How good the probabilities are, and how good a bag of words would have been."""
+"""How good the probabilities are, and how good those of a bag of words are."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def curves(labels: Labels, probabilities: Probabilities) -> dict[str, list[float
 
 
 def bag_of_words(blocks: Iterable[tuple[Ids, Labels]], num_words: int) -> tuple[sparse.csr_array, Labels]:
-    """Which words each review has: a sparse (rows, num_words) array of 0 and 1, and the labels (rows,)."""
+    """The words of each review as a sparse array (rows, words) of 0 and 1, and the labels (rows,)."""
     rows, labels = [], []
     for ids, block_labels in blocks:
         ones = np.ones(ids.size, np.float32)
@@ -61,7 +61,7 @@ def bag_of_words(blocks: Iterable[tuple[Ids, Labels]], num_words: int) -> tuple[
         block = sparse.csr_array((ones, ids.reshape(-1), starts), shape=(len(ids), num_words))
         block.sum_duplicates()
         block.data[:] = 1
-        rows.append(block[:, START_ID + 1 :])  # neither padding nor the start is a word
+        rows.append(block[:, START_ID + 1 :])  # padding and the start id are no words
         labels.append(block_labels)
     return sparse.vstack(rows, format="csr"), np.concatenate(labels)
 

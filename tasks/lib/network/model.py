@@ -1,4 +1,4 @@
-"""The recurrent network: building it, training it so that a killed training can go on, saving it."""
+"""The recurrent network: build, train with a checkpoint after each epoch, load, predict."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def choose_device(wanted: str) -> str:
 
 
 def set_seed(seed: int) -> None:
-    """Seeds Python, NumPy and Keras, so that the same seed gives the same first weights."""
+    """Seeds Python, NumPy and Keras, so that the same seed gives the same initial weights."""
     keras.utils.set_random_seed(seed)
 
 
 def build(network: NetworkConfig, num_words: int, maxlen: int) -> keras.Sequential:
     """The uncompiled network: Embedding, the recurrent layers, Dense(1, sigmoid).
 
-    Input: token ids (batch, maxlen); output: probability that the review is positive (batch, 1). There is no
-    mask: padding is an id like any other, which is what keeps LSTM and GRU on cuDNN's fast path.
+    Input: token ids (batch, maxlen); output: probability that the review is positive (batch, 1). There is no mask:
+    padding is an id like any other, which keeps LSTM and GRU on cuDNN's fast path.
     """
     layers: list[Any] = [
         keras.Input((maxlen,), dtype="int32"),
@@ -66,12 +66,12 @@ def build(network: NetworkConfig, num_words: int, maxlen: int) -> keras.Sequenti
 
 
 def uses_cudnn(network: NetworkConfig, device: str) -> bool:
-    """Whether the recurrent layers run on cuDNN: LSTM and GRU do on a GPU, as Keras's own conditions have it."""
+    """Whether the recurrent layers run on cuDNN, by Keras's own conditions."""
     return device.startswith("gpu") and network.cell in ("lstm", "gru") and network.activation == "tanh"
 
 
 class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
-    """Keras's early stopping, which starts from the state of a checkpoint and saves one after each epoch."""
+    """Keras's early stopping, which starts from a checkpoint and saves one after each epoch."""
 
     def __init__(self, patience: int, checkpoint: Checkpoint, best_weights: Any, progress: Progress) -> None:
         super().__init__(monitor="val_loss", patience=patience, restore_best_weights=True)
@@ -110,12 +110,12 @@ def fit(
 ) -> Progress:
     """Trains with adam on binary cross-entropy, stops early on `val_loss`, and restores the best weights.
 
-    `datasets` takes the number of the first epoch to come (from 0) and gives the training and the validation
-    batches. Training goes on after the last epoch of the checkpoint, if there is one, and ends with the weights
-    that an undisturbed training has. `on_epoch` gets the epoch (from 1) and its logs; `bar` shows Keras's
-    progress bar. Returns the progress with the history: loss, accuracy, val_loss, val_accuracy, seconds.
+    `datasets` takes the number of the next epoch (from 0) and gives the training and the validation batches. Training
+    resumes after the last epoch of the checkpoint, if there is one, and ends with the weights of an undisturbed
+    training. `on_epoch` gets the epoch (from 1) and its logs; `bar` shows Keras's progress bar. Returns the progress
+    with the history: loss, accuracy, val_loss, val_accuracy, seconds.
     """
-    quicker = unrolled.trainable(model)  # it trains the variables of `model`, to the same bits
+    quicker = unrolled.trainable(model)  # trains the variables of `model`, to the same bits
     quicker.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     quicker.optimizer.build(quicker.trainable_variables)
     best_weights, progress = checkpoint.restore(quicker)

@@ -1,9 +1,9 @@
-"""Train a simple_rnn network on the CPU in half the time, to the same bits as plain Keras.
+"""Training of a simple_rnn network on the CPU in half the time, to the same bits as plain Keras.
 
-`trainable(model)` gives a model to compile and fit in place of the plain one. It computes with the plain
-model's own variables, so afterwards the plain model is the trained one, and it is the plain model that is
-saved: standard layers only. What has no shortcut here (lstm, gru, a GPU, dropout inside the recurrent part,
-masks, very long rows) is given back as it came and trains by Keras alone.
+`trainable(model)` returns a model to compile and fit in place of the plain one. It computes with the plain model's own
+variables, so afterwards the plain model is trained, and it is the one that is saved: standard layers only. A model that
+has no shortcut here (lstm, gru, a GPU, dropout inside the recurrent part, masks, very long rows) is returned as it is
+and trains by Keras alone.
 
 Why to the same bits? Training a simple_rnn over 200 steps multiplies rounding errors: one last bit changed in
 the weights changes the loss by 0.01 after an epoch, so "nearly the same sums" cannot be told from wrong ones.
@@ -12,11 +12,11 @@ Here every sum is taken over the same numbers in the same order as in Keras's gr
 Where plain Keras spends its time (batch of 128, 200 ids, 32 units): 1 part arithmetic, 3 parts in running a
 `tf.while_loop` forwards and backwards, 200 times some 40 operations that read, slice, stack and count.
 
-- The steps are unrolled into one graph: 3 operations a step forwards and 2 backwards, written out by hand,
-  instead of 40. A step that needs no loop counter or list costs microseconds.
-- What does not depend on the step before is taken out of the chain of steps and done for 100 of them at once:
-  inputs @ kernel + bias, and the gradients of the kernels, the bias and the inputs. These batches run on one
-  core while the chain of steps goes on in the other. (Of 10, 25, 50 and 100 steps, 100 took the least time.)
+- The steps are unrolled into one graph: 3 operations a step forwards and 2 backwards, written out by hand, instead of
+  40. A step that needs no loop counter or list costs microseconds.
+- What does not depend on the step before is computed for 100 steps at once: inputs @ kernel + bias, and the gradients
+  of the kernels, the bias and the inputs. These batches run on one core while the chain of steps runs on the other.
+  (Of 10, 25, 50 and 100 steps, 100 took the least time.)
 - Word vectors are read in the order of time, which saves a transposition of the largest array.
 
 The gradients of the kernels are summed from the last step to the first, one step at a time, by
@@ -37,7 +37,7 @@ CHUNK = 100  # steps whose inputs and gradients are computed in one operation
 MOST_STEPS = 1000  # of all recurrent layers together; building the graph takes about 3 ms for each
 
 Tensor = Any
-ops = tf.raw_ops  # the bare operations: nothing of ours is between the graph and its kernels
+ops = tf.raw_ops  # the bare operations: no Python wrappers between the graph and its kernels
 
 
 class _Activation(NamedTuple):
@@ -56,7 +56,7 @@ ACTIVATIONS = {
 
 
 def trainable(model: keras.Model) -> keras.Model:
-    """A model to compile and fit that shares its variables with `model`, or `model` where none is quicker."""
+    """A model to compile and fit that shares its variables with `model`, or `model` if none is faster."""
     if tf.config.list_physical_devices("GPU") or not _has_shortcut(model):
         return model
     return _Unrolled(model)
@@ -70,7 +70,7 @@ class _Unrolled(keras.Model):  # type: ignore[misc]  # keras is untyped
         self.plain = plain
 
     def compile(self, optimizer: Any = "rmsprop", *arguments: Any, **options: Any) -> None:
-        """Compile both with one optimizer, so that the plain model is saved with the optimizer's state."""
+        """Compiles both with one optimizer, so that the plain model is saved with the optimizer's state."""
         super().compile(optimizer, *arguments, **options | {"jit_compile": False})
         self.plain.compile(self.optimizer, *arguments, **options)
 

@@ -17,11 +17,11 @@ from tests.support import misbehaving
 STALLING = ["silent", "stalled", "trickling-header", "trickling-body"]
 # What goes wrong -> what the line says, where the sha256 is known.
 WRONG = {
-    "silent": "no answer within|bytes came in",
-    "stalled": "bytes came in|no answer",
-    "trickling-header": "bytes came in",
-    "trickling-body": "bytes came in",
-    "truncated": "the connection broke off",
+    "silent": "bytes arrived in",
+    "stalled": "bytes arrived in",
+    "trickling-header": "bytes arrived in",
+    "trickling-body": "bytes arrived in",
+    "truncated": "the connection was cut",
     "truncated-without-length": "does not have the sha256",
     "reset": "no answer",
     "html": "does not have the sha256",
@@ -76,12 +76,12 @@ def test_a_bad_answer_that_is_kept(server: misbehaving.Server, tmp_path: Path, p
 def test_a_bad_answer_that_is_kept_where_the_sha256_is_not_known(
     server: misbehaving.Server, tmp_path: Path, path: str
 ) -> None:
-    check_refused(archive(server, path, known=False), tmp_path, "not a whole imdb.npz|broke off")
+    check_refused(archive(server, path, known=False), tmp_path, "not a complete imdb.npz|was cut")
 
 
 def test_a_login_page_that_is_kept_as_a_word_index(server: misbehaving.Server, tmp_path: Path) -> None:
     source = sources.Source(name=sources.WORD_INDEX, location=server.url("html"))
-    check_refused(source, tmp_path, "not a whole imdb_word_index.json")
+    check_refused(source, tmp_path, "not a complete imdb_word_index.json")
 
 
 def test_a_closed_port_that_is_waited_for(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_closed_port_that_is_waited_for(tmp_path: Path) -> None:
 
 def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
     source = sources.Source(name=sources.ARCHIVE, location="http://nowhere.invalid/imdb.npz")
-    check_refused(source, tmp_path, "no answer|bytes came in")
+    check_refused(source, tmp_path, "no answer|bytes arrived in")
 
 
 @pytest.mark.parametrize("path", ["silent", "html", "missing"])
@@ -132,7 +132,7 @@ def test_a_local_file_of_another_kind(tmp_path: Path, sample: Path, content: byt
     (tmp_path / "imdb.npz").write_bytes(content)
     config = CorpusConfig(corpus="imdb", archive=str(tmp_path / "imdb.npz"), word_index=str(sample / "word_index.json"))
     source = sources.sources(config).archive
-    with pytest.raises(errors.InputError, match=r"imdb\.npz: not a whole file"):
+    with pytest.raises(errors.InputError, match=r"imdb\.npz: not a complete imdb"):
         sources.fetch(source, tmp_path / "raw")
     assert not list((tmp_path / "raw").iterdir())
 
