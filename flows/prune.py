@@ -37,7 +37,7 @@ def main(
     data = Layout(data_dir.resolve())
     with (
         locks.waiting(data.locks / locks.TRAINING),
-        locks.waiting(data.locks / locks.RELEASE),  # a model that is promoted meanwhile must not be removed
+        locks.waiting(data.locks / locks.RELEASE),  # so that no model is promoted while it is removed
         locks.waiting(data.locks / locks.SCORING),  # nor one that a run scores with
     ):
         used = pruning.used(data, set(keep or []))

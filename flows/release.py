@@ -1,4 +1,4 @@
-"""List the models, make one of them current, or go back to the one before."""
+"""List the models, make one of them current, or go back to the previous one."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def promote(model_id: str, *, data_dir: command_line.DataDir = command_line.DEFA
 
 @app.command
 def rollback(rejected: str | None = None, /, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
-    """Make the model current that was so before this one.
+    """Make the previous model current.
 
-    With the id of the model to get rid of, a second time changes nothing.
+    With the id of the model to roll back, running it again changes nothing.
     """
     _release(data_dir, lambda models: releases.roll_back(models, rejected))
 

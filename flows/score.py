@@ -58,7 +58,7 @@ def score(
 
     Args:
         paths: Review dumps, or folders of them, as seen from the clone; default: data/inbox.
-        data_dir: Folder for everything that is read and made.
+        data_dir: Folder for all data.
     """
     with scoring_run(data_dir, options) as run:
         dumps = find_dumps(run, paths)

@@ -56,10 +56,10 @@ def train(
     data_dir: Path = Path("data"),
     refresh: bool = False,
 ) -> None:
-    """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model; each step is cached.
+    """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model. Each step is cached.
 
     Args:
-        data_dir: Folder for everything that is read and made.
+        data_dir: Folder for all data.
         refresh: Run every step again.
     """
     data = Layout((CLONE / data_dir).resolve())

@@ -1,4 +1,4 @@
-"""What in a data folder nothing refers to any more."""
+"""What in a data folder is no longer in use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def used(data: Layout, named: set[str]) -> set[str]:
     """The models to keep and what they were made from, as paths relative to the data folder.
 
     Kept are the current model, those it can be rolled back to, the named ones, and those with score tables. Raises
-    `InputError` for a named model that does not exist, as with a misspelt id the one that was meant would be removed,
-    and `ModelError` for a damaged one, as what it was made from is unknown then.
+    `InputError` for a named model that does not exist: the id may be misspelt. Raises `ModelError` for a damaged one:
+    what it was made from is unknown then.
     """
     known = bundles.model_ids(data.models)
     if unknown := sorted(named.difference(known)):

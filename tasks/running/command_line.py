@@ -21,7 +21,7 @@ from tasks.running import environment
 FAILED, USAGE = 1, 2
 STOP_SECONDS = 7
 
-DataDir = Annotated[Path, Parameter(name="--data-dir", help="Folder for everything that is read and made.")]
+DataDir = Annotated[Path, Parameter(name="--data-dir", help="Folder for all data.")]
 DEFAULT_DATA = CLONE / "data"
 
 

@@ -51,7 +51,7 @@ class Progress:
         self._percent = 0.0
 
     def show(self, percent: float, note: str = "") -> None:
-        """Moves the bar, at most every two seconds but for the end of it."""
+        """Moves the bar, at most every two seconds; to its end at once."""
         if percent < 100 and time.monotonic() - self._last < SECONDS_BETWEEN:
             return
         self._last, self._percent = time.monotonic(), percent

@@ -1,4 +1,4 @@
-"""Records: what a task returns. A few facts, its configuration, and the files that it made with their sha256."""
+"""Records: what a task returns. A few facts, its configuration, and its files with their sha256."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training tells at its end: lines in the log, and in Prefect's UI a report and the table of its epochs."""
+"""The results of a training: lines in the log, and in Prefect's UI a report and the table of its epochs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def report_training(
     old = _metrics(data.models, before) if before and before != bundle.model_id else {}
     lines = [
         f"# {bundle.model_id}: {verdict['verdict']}",
-        f"Why: {verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in "
+        f"Reason: {verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in "
         f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
         + (SYNTHETIC if bundle.corpus == "sample" else ""),
         "",

@@ -47,7 +47,7 @@ def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
             found = files.sha256(bundle / name)
         if found != expected:
             raise _damaged(bundle / name, "does not have the sha256 of the manifest")
-    # The id stands for what the model was made of: files that only fit the manifest may be another model's.
+    # The id is the digest of what the model was made of: files that only fit the manifest may be another model's.
     made_of, stored = manifest["made_of"], manifest["sha256"]
     if made_of.get("word_index", stored.get(WORD_INDEX)) != stored.get(WORD_INDEX):
         raise _damaged(bundle / WORD_INDEX, "is another word index than the model was made with")
@@ -83,7 +83,7 @@ def _damaged(path: Path, problem: str) -> errors.ModelError:
 
 
 def model_ids(models: Path) -> list[str]:
-    """The ids of all bundles, in order of their names."""
+    """The ids of all bundles, sorted."""
     return sorted(path.parent.name for path in models.glob(f"[!.]*/{MANIFEST}"))
 
 

@@ -1,7 +1,7 @@
-"""Which model is the current one, and every verdict ever given.
+"""Which model is current, and the verdict on every model.
 
 `current.json` names the model that scoring uses, and `releases.jsonl` has one line for each verdict. The former is
-written first: a release that the latter does not have is one whose command was killed, and the next command adds it.
+written first: if the command is killed before it writes the latter, the next command does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Verdict = Literal["first", "promoted", "held", "forced", "rolled back"]
 
 @dataclass(frozen=True)
 class Current:
-    """What `current.json` says: the model in use, those that it followed, and those that were rolled back."""
+    """The content of `current.json`: the model in use, those before it, and those that were rolled back."""
 
     model_id: str
     verdict: Verdict
@@ -36,8 +36,8 @@ class Current:
 def read_current(models: Path) -> Current | None:
     """The current release, or None if there is none yet.
 
-    Raises `ModelError` if the file is damaged, and `InputError` if it cannot be read: a disk that fails for a while
-    must not make a release forget what it followed.
+    Raises `ModelError` if the file is damaged, and `InputError` if it cannot be read: after a temporary disk failure,
+    a release must not lose the models before it.
     """
     path = models / CURRENT
     if not path.exists():
@@ -71,7 +71,7 @@ def current_or_none(models: Path) -> str | None:
 
 
 def _readable(models: Path) -> Current | None:
-    """The current release, or None if there is none or `current.json` is damaged: a new release mends that."""
+    """The current release, or None if there is none or `current.json` is damaged: a new release repairs that."""
     try:
         return read_current(models)
     except errors.ModelError:
@@ -86,11 +86,8 @@ def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict
     if force:
         return "forced", f"it replaces {current.model_id} because --force was given"
     if candidate in current.rolled_back:
-        return (
-            "held",
-            f"it was rolled back before; promote it by hand to use it instead of {current.model_id}",
-        )
-    new, old = _standing(models, candidate), _standing(models, current.model_id)
+        return "held", f"it was rolled back before; promote it by hand to use it instead of {current.model_id}"
+    new, old = _measured(models, candidate), _measured(models, current.model_id)
     if old is None or new is None:
         return "promoted", f"the current model {current.model_id} is gone or damaged"
     if new["corpus"] != old["corpus"]:
@@ -101,7 +98,7 @@ def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict
     return ("promoted" if new["accuracy"] >= old["accuracy"] else "held"), comparison
 
 
-def _standing(models: Path, wanted: str) -> dict[str, Any] | None:
+def _measured(models: Path, wanted: str) -> dict[str, Any] | None:
     try:
         manifest = bundles.read_bundle(models, wanted)
         return {"corpus": manifest["corpus"], "accuracy": bundles.read_metrics(models, wanted)["accuracy"]}
@@ -110,10 +107,10 @@ def _standing(models: Path, wanted: str) -> dict[str, Any] | None:
 
 
 def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
-    """Judges `candidate`, writes the verdict down, and makes it current unless it is held: (verdict, reason).
+    """Judges `candidate`, records the verdict, and makes it current unless it is held: (verdict, reason).
 
-    Releasing the model that is current already changes nothing and gives the verdict of its release.
-    Raises `ModelError` if the candidate is damaged.
+    Releasing the current model changes nothing and returns the verdict of its release. Raises `ModelError` if the
+    candidate is damaged.
     """
     bundles.read_bundle(models, candidate)
     _catch_up(models)
@@ -122,17 +119,14 @@ def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdi
         return current.verdict, current.reason
     verdict, reason = judge(models, candidate, force=force)
     if verdict == "held":
-        _note(models, candidate, verdict, reason, _now())
+        _record(models, Current(candidate, verdict, reason, _now()))
     else:
         _make_current(models, candidate, verdict, reason)
     return verdict, reason
 
 
 def promote(models: Path, wanted: str) -> Current:
-    """Makes a model current whatever its accuracy, as a person decided; nothing changes if it is so already.
-
-    Raises `ModelError` if it is damaged.
-    """
+    """Makes a model current, whatever its accuracy; changes nothing if it is. Raises `ModelError` if it is damaged."""
     bundles.read_bundle(models, wanted)
     _catch_up(models)
     current = _readable(models)
@@ -142,11 +136,11 @@ def promote(models: Path, wanted: str) -> Current:
 
 
 def roll_back(models: Path, rejected: str | None = None) -> Current:
-    """Makes the model current that was so before.
+    """Makes the previous model current.
 
-    A killed command that did so without coming to its note is brought to its end instead. Nothing changes either
-    if `rejected`, the model to get rid of, was rolled back before. Raises `ModelError` if there is no earlier model
-    or it is damaged, or if `rejected` is not current.
+    Completes an earlier rollback instead if that was killed, and changes nothing if `rejected`, the model to roll back,
+    was rolled back before. Raises `ModelError` if there is no earlier model or it is damaged, or if `rejected` is not
+    current.
     """
     pending = _catch_up(models)
     if pending and pending.verdict == "rolled back":
@@ -169,42 +163,36 @@ def roll_back(models: Path, rejected: str | None = None) -> Current:
 
 def _make_current(models: Path, wanted: str, verdict: Verdict, reason: str) -> Current:
     old = _readable(models)
-    if old is None:
-        return _write_current(models, Current(wanted, verdict, reason, _now()))
-    earlier = [*old.earlier, old.model_id] if old.model_id != wanted else old.earlier
-    rolled_back = [name for name in old.rolled_back if name != wanted]
+    earlier = old.earlier if old else []
+    if old and old.model_id != wanted:
+        earlier = [*earlier, old.model_id]
+    rolled_back = [name for name in old.rolled_back if name != wanted] if old else []
     return _write_current(models, Current(wanted, verdict, reason, _now(), earlier, rolled_back))
-
-
-def _catch_up(models: Path) -> Current | None:
-    """The release whose command was killed before it wrote it down, which is done now; None if there is none such."""
-    current = _readable(models)
-    return current if current and _note_release(models, current) else None
 
 
 def _write_current(models: Path, current: Current) -> Current:
     files.write(models / CURRENT, files.json_bytes(asdict(current)))
-    _note_release(models, current)
+    _record(models, current)
     return current
 
 
-def _note_release(models: Path, current: Current) -> bool:
-    return _note(models, current.model_id, current.verdict, current.reason, current.released_at)
+def _catch_up(models: Path) -> Current | None:
+    """Records the current release if the command that made it was killed before it did; returns it then."""
+    current = _readable(models)
+    return current if current and _record(models, current) else None
 
 
-def _note(models: Path, candidate: str, verdict: Verdict, reason: str, at: str) -> bool:
-    """Writes a verdict down, unless it stands there: a run that was killed gives its verdict a second time.
-
-    Returns whether it was written now.
-    """
-    said = json.dumps({"model_id": candidate, "verdict": verdict, "reason": reason}).encode()[:-1]
-    line = said + f', "at": "{at}"}}'.encode()
+def _record(models: Path, release: Current) -> bool:
+    """Adds a verdict to `releases.jsonl` if it is not there, as after a killed run; returns whether it was added."""
+    fields = {"model_id": release.model_id, "verdict": release.verdict, "reason": release.reason}
+    content = json.dumps(fields).encode()[:-1]
+    line = content + f', "at": "{release.released_at}"}}'.encode()
     path = models / RELEASES
     with files.input_errors(path):
         before = path.read_bytes().splitlines() if path.exists() else []
-    if line in before or (verdict == "held" and before and before[-1].startswith(said)):
+    if line in before or (release.verdict == "held" and before and before[-1].startswith(content)):
         return False
-    files.write(path, b"".join(note + b"\n" for note in [*before, line]))
+    files.write(path, b"".join(record + b"\n" for record in [*before, line]))
     return True
 
 

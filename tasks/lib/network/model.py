@@ -73,11 +73,14 @@ def uses_cudnn(network: NetworkConfig, device: str) -> bool:
 class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
     """Keras's early stopping, which starts from a checkpoint and saves one after each epoch."""
 
-    def __init__(self, patience: int, checkpoint: Checkpoint, best_weights: Any, progress: Progress) -> None:
+    def __init__(
+        self, patience: int, checkpoint: Checkpoint, best_weights: Any, progress: Progress, on_epoch: OnEpoch
+    ) -> None:
         super().__init__(monitor="val_loss", patience=patience, restore_best_weights=True)
         self.checkpoint = checkpoint
         self.progress = progress
         self.resumed_weights = best_weights
+        self.on_epoch = on_epoch
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)
@@ -97,6 +100,7 @@ class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
             self.progress.best, self.progress.best_epoch = float(self.best), int(self.best_epoch)
         self.progress.wait, self.progress.stopped = self.wait, bool(self.model.stop_training)
         self.checkpoint.save(self.model, self.best_weights, self.progress)
+        self.on_epoch(epoch + 1, logs)
 
 
 def fit(
@@ -105,15 +109,15 @@ def fit(
     config: FitConfig,
     checkpoint: Checkpoint,
     *,
-    on_epoch: OnEpoch | None = None,
+    on_epoch: OnEpoch = lambda epoch, logs: None,
     bar: bool = False,
 ) -> Progress:
     """Trains with adam on binary cross-entropy, stops early on `val_loss`, and restores the best weights.
 
-    `datasets` takes the number of the next epoch (from 0) and gives the training and the validation batches. Training
+    `datasets` takes the number of the next epoch (from 0) and returns the training and the validation batches. Training
     resumes after the last epoch of the checkpoint, if there is one, and ends with the weights of an undisturbed
-    training. `on_epoch` gets the epoch (from 1) and its logs; `bar` shows Keras's progress bar. Returns the progress
-    with the history: loss, accuracy, val_loss, val_accuracy, seconds.
+    training. `on_epoch` gets the number of the epoch (from 1) and its logs; `bar` shows Keras's progress bar. Returns
+    the progress with the history: loss, accuracy, val_loss, val_accuracy, seconds.
     """
     quicker = unrolled.trainable(model)  # trains the variables of `model`, to the same bits
     quicker.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
@@ -123,21 +127,12 @@ def fit(
         quicker.set_weights(best_weights)
         return progress
     train, validation = datasets(progress.epochs)
-    callbacks: list[Any] = [_EarlyStopping(config.patience, checkpoint, best_weights, progress)]
-    if on_epoch is not None:
-        callbacks.append(
-            keras.callbacks.LambdaCallback(
-                on_epoch_end=lambda epoch, logs: on_epoch(
-                    epoch + 1, logs | {"seconds": progress.history["seconds"][-1]}
-                )
-            )
-        )
     quicker.fit(
         train,
         validation_data=validation,
         initial_epoch=progress.epochs,
         epochs=config.epochs,
-        callbacks=callbacks,
+        callbacks=[_EarlyStopping(config.patience, checkpoint, best_weights, progress, on_epoch)],
         verbose=1 if bar else 0,
         shuffle=False,  # the dataset has an order of its own for each epoch
     )

@@ -24,7 +24,7 @@ NETWORKS = [
 ]
 
 
-def train(folder: Path, checkpoint: Path, on_epoch: model.OnEpoch | None = None) -> tuple[str, Progress]:
+def train(folder: Path, checkpoint: Path, on_epoch: model.OnEpoch = lambda epoch, logs: None) -> tuple[str, Progress]:
     """Digest of the weights after training, and the progress."""
     model.set_seed(FIT.seed)
     network = model.build(NETWORKS[0], CONFIG.num_words, CONFIG.maxlen)
