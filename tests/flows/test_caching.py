@@ -56,6 +56,7 @@ CODE: dict[str, set[str]] = {
     "lib/network/model.py": {"fit", "evaluate"},
     "lib/network/checkpoint.py": {"fit", "evaluate"},
     "lib/network/unrolled.py": {"fit", "evaluate"},
+    "lib/network/archive.py": {"evaluate"},
     "lib/network/forward.py": {"evaluate"},
     "lib/network/metrics.py": {"evaluate", "baseline"},
     "lib/figures.py": {"plot"},

@@ -2,9 +2,8 @@
 
 A scheduled run that scores one small file would spend most of its time importing TensorFlow (3 to 5 s). All that
 scoring needs is a table look-up, a matrix product and an exponential per time step, and NumPy has these. `Scorer`
-reads the weights straight from the archive (`config.json` and `model.weights.h5`; nothing in there is executed) and
-agrees with Keras to 1e-5; the tests hold that for every cell, stacked and bidirectional. A network with parts unknown
-here is refused with `Unsupported`. Seconds below: 25,000 IMDB reviews, simple_rnn of 32 units, 200 ids, one core.
+agrees with Keras to 1e-5; the tests hold that for every cell, stacked and bidirectional. Seconds below: 25,000 IMDB
+reviews, simple_rnn of 32 units, 200 ids, one core.
 
 - The weights are constant, so the input projection `embedding @ kernel + bias` is computed once for each word and not
   for each position: a step reads its row (0.12 s) instead of multiplying (0.5 s).
@@ -23,25 +22,20 @@ Equality: the same array of ids gives the same bits. A row scored with other row
 1e-6): BLAS multiplies the rows of a block in groups, and rounds slightly differently in each.
 """
 
-import io
-import json
 import os
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import h5py
 import numpy as np
-import numpy.typing as npt
 import threadpoolctl
 
-from tasks.lib import errors, files
+from tasks.lib import errors
+from tasks.lib.network import archive
+from tasks.lib.network.archive import Floats
 from tasks.lib.tokens import PADDING_ID, Ids
 
-Floats = npt.NDArray[np.float32]
 Feed = Callable[[int, Floats], None]
 """Writes the projected input of one time step, [gate, row, unit], into an array."""
 
@@ -49,13 +43,6 @@ ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
 SMALLEST_BLOCK = 64  # rows
-# What zipfile, h5py, JSON and NumPy raise on a corrupt file.
-UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError)
-IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D"})  # no effect on scores
-
-
-class Unsupported(errors.ModelError):
-    """The network has a part that this module does not know."""
 
 
 class _Activation(NamedTuple):
@@ -155,7 +142,7 @@ class _GRU(_Cell):
         np.add(output, candidate, out=output)
 
 
-CELLS: Mapping[str, type[_Cell]] = {"SimpleRNN": _SimpleRNN, "LSTM": _LSTM, "GRU": _GRU}
+CELLS: dict[str, type[_Cell]] = {"SimpleRNN": _SimpleRNN, "LSTM": _LSTM, "GRU": _GRU}
 
 
 class Scorer:
@@ -163,24 +150,22 @@ class Scorer:
 
     def __init__(self, model_file: Path, threads: int | None = None) -> None:
         try:
-            archive = _Archive(model_file)
-            tables = [_project(cell, archive.embedding) for cell in archive.layers[0]]
-        except UNREADABLE as error:
+            stored = archive.read(model_file)
+            layers = [[_cell(cell) for cell in layer] for layer in stored.layers]
+            tables = [_project(cell, stored.embedding) for cell in layers[0]]
+        except archive.UNREADABLE as error:
             raise errors.ModelError(
                 f"{model_file}: not readable as a Keras model. Run the training again to repair it, or choose another "
                 "with --model or flows/release.py."
             ) from error
-        self.maxlen = archive.maxlen
-        self.weights_digest = archive.weights_digest
-        cells = [cell for layer in archive.layers for cell in layer]
-        self.activations = {
-            name for name, kind in ACTIVATIONS.items() if any(cell.activation is kind for cell in cells)
-        }
-        self.num_words = len(archive.embedding)
+        self.maxlen = stored.maxlen
+        self.weights_digest = stored.weights_digest
+        self.activations = {cell.activation for cell in stored.cells}
+        self.num_words = len(stored.embedding)
         self.threads = threads or _cores()
-        self._layers = archive.layers  # each a tuple of cells: forward, or forward and backward
+        self._layers = layers
         self._tables = tables
-        self._head = archive.head
+        self._head = stored.head[0][:, 0], stored.head[1]
         widest = max(len(cell.scales) * cell.units for layer in self._layers for cell in layer)
         self._rows = max(SMALLEST_BLOCK, 1 << (BLOCK_FLOATS // widest | 1).bit_length() - 1)  # a power of 2
         self._pad_states = self._run_padding() if all(len(layer) == 1 for layer in self._layers) else None
@@ -268,138 +253,6 @@ class Scorer:
         return states
 
 
-class _Archive:
-    """The contents of a `.keras` file: its weights, after its architecture was checked."""
-
-    def __init__(self, model_file: Path) -> None:
-        with zipfile.ZipFile(model_file) as archive:
-            config = json.loads(archive.read("config.json"))
-            weights = io.BytesIO(archive.read("model.weights.h5"))
-        layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
-        names = _stored_names([layer["class_name"] for layer in layers])
-        self.maxlen = _maxlen(layers)
-        with h5py.File(weights, "r") as store:
-            parts = [
-                (layer, f"layers/{name}")
-                for layer, name in zip(layers, names, strict=True)
-                if layer["class_name"] not in IGNORED_LAYERS
-            ]
-            _check_order([layer["class_name"] for layer, _ in parts])
-            self.embedding = _read_embedding(store, *parts[0])
-            self.layers = [_read_recurrent(store, *part) for part in parts[1:-1]]
-            self.head = _read_head(store, *parts[-1])
-            # of all weights, in Keras's order
-            self.weights_digest = files.arrays_digest(
-                _read(store, path) for layer, part in parts for path in _weights(layer["class_name"], part)
-            )
-        _check_sequences([layer["config"] for layer, _ in parts[1:-1]])
-
-
-def _check_order(classes: list[str]) -> None:
-    recurrent = {*CELLS, "Bidirectional"}
-    known = len(classes) >= 3 and classes[0] == "Embedding" and classes[-1] == "Dense"
-    if not known or not recurrent.issuperset(classes[1:-1]):
-        found = ", ".join(classes)
-        raise Unsupported(f"Expected an Embedding, recurrent layers and a Dense layer, found: {found}.")
-
-
-def _check_sequences(configs: list[dict[str, Any]]) -> None:
-    """Every recurrent layer but the last returns its whole sequence of outputs."""
-    inner = [config.get("layer", {}).get("config", config) for config in configs]
-    if [config["return_sequences"] for config in inner] != [True] * (len(inner) - 1) + [False]:
-        raise Unsupported("Expected return_sequences of all recurrent layers but the last.")
-
-
-def _maxlen(layers: list[dict[str, Any]]) -> int:
-    length = layers[0].get("build_config", {}).get("input_shape", [None, None])[1]
-    if not isinstance(length, int):
-        raise Unsupported("Expected a network with a fixed number of ids per review.")
-    return length
-
-
-def _read_embedding(store: h5py.File, layer: dict[str, Any], path: str) -> Floats:
-    _require(layer, mask_zero=False)
-    return _read(store, f"{path}/vars/0")
-
-
-def _read_recurrent(store: h5py.File, layer: dict[str, Any], path: str) -> tuple[_Cell, ...]:
-    if layer["class_name"] != "Bidirectional":
-        return (_read_cell(store, layer, path, go_backwards=False),)
-    _require(layer, merge_mode="concat")
-    forward, backward = layer["config"]["layer"], layer["config"]["backward_layer"]
-    return (
-        _read_cell(store, forward, f"{path}/forward_layer", go_backwards=False),
-        _read_cell(store, backward, f"{path}/backward_layer", go_backwards=True),
-    )
-
-
-def _read_cell(store: h5py.File, layer: dict[str, Any], path: str, go_backwards: bool) -> _Cell:
-    kind = layer["class_name"]
-    if kind not in CELLS:
-        raise Unsupported(f"Expected one of {', '.join(CELLS)}, found {kind}.")
-    _require(layer, use_bias=True, go_backwards=go_backwards, stateful=False)
-    if (activation := layer["config"].get("activation")) not in ACTIVATIONS:
-        raise Unsupported(f"Expected {kind} with activation {' or '.join(ACTIVATIONS)}, found {activation!r}.")
-    if kind != "SimpleRNN":
-        _require(layer, recurrent_activation="sigmoid")
-    if kind == "GRU":
-        _require(layer, reset_after=True)
-    kernel, recurrent, bias = (_read(store, f"{path}/cell/vars/{number}") for number in range(3))
-    return CELLS[kind](kernel, recurrent, bias, ACTIVATIONS[activation])
-
-
-def _read_head(store: h5py.File, layer: dict[str, Any], path: str) -> tuple[Floats, Floats]:
-    _require(layer, activation="sigmoid", units=1, use_bias=True)
-    return _read(store, f"{path}/vars/0")[:, 0], _read(store, f"{path}/vars/1")
-
-
-def _read(store: h5py.File, path: str) -> Floats:
-    """A stored array; one that points into other files, as h5py would follow, is refused."""
-    dataset = store.get(path)
-    if not isinstance(dataset, h5py.Dataset):
-        raise Unsupported(f"Expected the weights {path} in the file.")
-    if dataset.file.id != store.id or dataset.external or dataset.is_virtual:
-        raise Unsupported(f"The weights {path} are not in the file itself.")
-    weights = np.asarray(dataset[...], np.float32)
-    if not np.isfinite(weights).all():
-        raise errors.ModelError(
-            f"The model has weights that are not finite numbers ({path}). Run the training again, or choose another "
-            "model with --model or flows/release.py."
-        )
-    return weights
-
-
-def _weights(kind: str, path: str) -> list[str]:
-    """Where the weights of a layer are stored, in Keras's order."""
-    if kind in CELLS:
-        return [f"{path}/cell/vars/{number}" for number in range(3)]
-    if kind == "Bidirectional":
-        return [
-            f"{path}/{way}/cell/vars/{number}" for way in ("forward_layer", "backward_layer") for number in range(3)
-        ]
-    return [f"{path}/vars/{number}" for number in range(1 if kind == "Embedding" else 2)]
-
-
-def _require(layer: dict[str, Any], **expected: object) -> None:
-    for name, value in expected.items():
-        found = layer["config"].get(name)
-        if found != value:
-            raise Unsupported(f"Expected {layer['class_name']} with {name}={value!r}, found {found!r}.")
-
-
-def _stored_names(classes: list[str]) -> list[str]:
-    """The group of each layer in Keras's weight file: its class in snake case, repeats numbered from 1."""
-    snake = {"SimpleRNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru", "SpatialDropout1D": "spatial_dropout1d"}
-    seen: dict[str, int] = {}
-    names = []
-    for kind in classes:
-        name = snake.get(kind, kind.lower())
-        count = seen.get(name, 0)
-        names.append(f"{name}_{count}" if count else name)
-        seen[name] = count + 1
-    return names
-
-
 def _project(cell: _Cell, embedding: Floats) -> Floats:
     table: Floats = np.matmul(embedding, cell.kernel) + cell.bias
     return table
@@ -439,7 +292,16 @@ def _relu(z: Floats, out: Floats) -> None:
     np.maximum(z, ZERO, out=out)
 
 
-ACTIVATIONS: Mapping[str, _Activation] = {"tanh": _Activation(TANH, _tanh), "relu": _Activation(ONE, _relu)}
+ACTIVATIONS = {"tanh": _Activation(TANH, _tanh), "relu": _Activation(ONE, _relu)}
+
+
+def _cell(stored: archive.Cell) -> _Cell:
+    if stored.kind not in CELLS or stored.activation not in ACTIVATIONS:
+        raise archive.Unsupported(
+            f"Expected {' or '.join(CELLS)} with activation {' or '.join(ACTIVATIONS)}, found {stored.kind} with "
+            f"{stored.activation!r}."
+        )
+    return CELLS[stored.kind](stored.kernel, stored.recurrent, stored.bias, ACTIVATIONS[stored.activation])
 
 
 def _cores() -> int:

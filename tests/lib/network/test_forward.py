@@ -10,6 +10,7 @@ import pytest
 
 from tasks.lib import errors, files
 from tasks.lib.network import forward
+from tasks.lib.network.archive import Unsupported
 
 NUM_WORDS, MAXLEN = 50, 12
 LAYERS = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
@@ -121,12 +122,12 @@ def test_a_network_of_another_kind_is_scored_wrongly(options: dict[str, Any], tm
             keras.layers.Dense(1, activation="sigmoid"),
         ]
     )
-    with pytest.raises(forward.Unsupported):
+    with pytest.raises(Unsupported):
         forward.Scorer(saved(model, tmp_path))
 
 
 def test_the_old_form_of_gru_is_scored_wrongly(tmp_path: Path) -> None:
-    with pytest.raises(forward.Unsupported, match="reset_after"):
+    with pytest.raises(Unsupported, match="reset_after"):
         forward.Scorer(saved(network("gru", 1, False, reset_after=False), tmp_path))
 
 

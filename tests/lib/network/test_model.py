@@ -13,6 +13,7 @@ from tasks.lib import errors, files
 from tasks.lib.config import FitConfig, NetworkConfig
 from tasks.lib.corpus import dataset
 from tasks.lib.network import forward, model
+from tasks.lib.network.archive import Unsupported
 from tasks.lib.network.checkpoint import Checkpoint, Progress
 from tests.support.corpora import CONFIG
 
@@ -148,7 +149,7 @@ def test_code_from_a_model_that_runs_when_it_is_loaded(trap: tuple[Path, Path]) 
 
 def test_code_from_a_model_that_runs_when_it_scores(trap: tuple[Path, Path]) -> None:
     path, made = trap
-    with pytest.raises(forward.Unsupported, match="found: Embedding, Lambda, GRU, Dense"):
+    with pytest.raises(Unsupported, match="found: Embedding, Lambda, GRU, Dense"):
         forward.Scorer(path)
     assert not made.exists()
 
