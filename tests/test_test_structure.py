@@ -26,8 +26,6 @@ def imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(TESTS).as_posix())
 def test_a_test_module_that_is_imported(path: Path) -> None:
     modules = {name for name in imported(path) if name.startswith("tests.")}
-    if path.name == "test_tables.py":  # its cases go to tests/support with the reader
-        modules -= {name for name in modules if name.startswith("tests.lib.dumps.test_reader")}
     assert not {name for name in modules if name.rpartition(".")[2] == "conftest" or ".test_" in name}
 
 

@@ -115,7 +115,6 @@ def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
 
     right = getattr(os, call)
     monkeypatch.setattr(packing, "PIECE", 1 << 12)
-    monkeypatch.setattr(packing, "PACKED_PIECE", 1 << 12)
     with monkeypatch.context() as patch:
         patch.setattr(os, call, fail)
         with pytest.raises(errors.InputError, match=r"^d\.csv: could not be read: Input/output error\.") as caught:

@@ -1,74 +1,48 @@
 """The header of a review dump: where it stands, its delimiter and its review column, or why the file has none."""
 
 import codecs
-import contextlib
+import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.lib.dumps import records
-from tasks.lib.dumps.packing import foreign_format
-from tasks.lib.dumps.records import Lines
 from tasks.lib.errors import InputError
 
-DELIMITERS = (",", ";", "\t")
-HEAD_LIMIT = 1 << 20  # bytes; the header is within them, and so are the records that the layout is learnt from
+DELIMITERS = ",;\t"
+HEAD_LIMIT = 1 << 18  # bytes; the header is within them
 NAMES_SHOWN = 20
 
+_LINE = re.compile(rb"[^\r\n]*(?:\r{0,3}\n|\r)|[^\r\n]+")
 _DECLARED = re.compile(rb"sep=([,;\t])[\r\n]*\Z")
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-# What a file without a header begins with is a review, so a message shows only names made of these words.
-_USUAL = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        id ids uid uuid guid key code ref no nr num number index idx row line rank count order seq version hash
-        text txt body content contents comment comments feedback message msg sentence summary description note notes
-        title headline subject name names label labels tag tags category type kind class sentiment polarity target
-        score scores rating ratings stars star vote votes helpful date time datetime timestamp day month year
-        created updated posted published user users author reviewer reviewers customer client account member profile
-        email country city state region language lang locale source channel platform url link product item sku asin
-        brand film movie book store shop hotel restaurant business company app price currency amount status flag
-        verified purchase parent review reviews data value values column field unnamed
-        bewertung bewertungen kommentar datum titel sprache kunde produkt sterne avis commentaire titre langue produit
-        resena comentario fecha titulo idioma cliente producto
-        """,
-    )
-)
-_NAME = re.compile(r"[\w .:/#()-]+")
-_WORD = re.compile(r"[A-Z]?[^\W\d_A-Z]+|[A-Z]+|\d+|[^\W\d_]+")
+_IDENTIFIER = re.compile(r"[A-Za-z_][\w.-]{0,31}")
+_NUMBER = re.compile(r"[-+]?[\d.,]*\d")
 # These extend ASCII as far as single characters go, but give some of them another meaning in a row.
 _STATEFUL = re.compile(r"utf.?7|hz|iso.?2022|punycode|idna|.*escape", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What the caller knows of the header; `tabs` says that the file's name speaks of tabs."""
-
-    review_column: str
-    encoding: str
-    delimiter: str | None
-    tabs: bool
+# Where the NULs are among ASCII letters.
+_WIDE = {b"\1\0" * 4: "UTF-16LE", b"\0\1" * 4: "UTF-16BE", b"\1\0\0\0" * 2: "UTF-32LE", b"\0\0\0\1" * 2: "UTF-32BE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`names` as they stand; `end` is the offset of the first byte behind the header, `lines` what it takes."""
+    """`names` as they stand; `lines`, and `end` in bytes, with all that stands before them; `cr`: lines end in CR."""
 
-    names: tuple[str, ...]
-    review: int
+    names: tuple[str, ...]  # none if this is no valid CSV
     delimiter: str
+    matches: tuple[int, ...]  # the columns that may hold the review
     end: int
     lines: int
+    cr: bool
+    below: tuple[str, ...]  # the next record
 
 
 def check_options(encoding: str, delimiter: str | None) -> str:
     """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""
-    if delimiter is not None and delimiter not in DELIMITERS:
+    if delimiter is not None and delimiter not in tuple(DELIMITERS):
         raise InputError(f"--delimiter: expected a comma, a semicolon or a tab, found {delimiter!r}.")
     ascii_text = "".join(map(chr, range(128)))
     try:
-        # Lines and fields are parted before they are decoded, so ASCII has to stand for itself.
+        # Lines are parted before they are decoded, so ASCII has to stand for itself.
         usable = ascii_text.encode().decode(encoding) == ascii_text and not _STATEFUL.match(encoding)
     except (LookupError, ValueError):
         usable = False
@@ -81,99 +55,40 @@ def check_options(encoding: str, delimiter: str | None) -> str:
     return codecs.lookup(encoding).name.removesuffix("-sig")
 
 
-def find(name: str, head: bytes, rule: Rule) -> Header:
-    """The header at the start of `head`, the first HEAD_LIMIT bytes of the file called `name`.
+def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: str | None) -> Header:
+    """The header with one review column within `head`, the first HEAD_LIMIT bytes or more of the file called `name`.
 
-    Blank lines, comments and `sep=;` may stand before it. Raises InputError if there is none with one review column.
+    Blank lines, comments (`#`) and `sep=;` may stand before it. Raises InputError if there is none, or the file is
+    no text in an encoding that extends ASCII.
     """
-    _refuse_foreign(name, head, rule.encoding)
-    end = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    lines = Lines.of(records.ANY_LINE.findall(head, end))
-    delimiter = rule.delimiter
-    for index, line in enumerate(lines.items):
-        declared = _DECLARED.match(line)
-        if declared:
-            delimiter = delimiter or declared[1].decode()
-        elif line.strip():
-            _refuse_binary(name, line, rule.encoding)
-            if len(head) == HEAD_LIMIT and index == len(lines.items) - 1:
-                raise InputError(f"{name}: no header line within the first {HEAD_LIMIT} bytes. Is it a review dump?")
-            tried = [_parse(lines, index, end, candidate, rule) for candidate in _candidates(delimiter, rule.tabs)]
-            best = max(tried, key=lambda parsed: (bool(parsed.matches), len(parsed.names)))
-            if len(best.matches) == 1:
-                return Header(best.names, best.matches[0], best.delimiter, best.end, best.lines)
-            if best.matches or not line.startswith(b"#"):
-                raise InputError(f"{name}: {_complaint(best, rule.review_column)}")
-        end += len(line)
-    raise InputError(f"{name}: is empty, expected a header with a column {rule.review_column!r}.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    names: tuple[str, ...]
-    matches: tuple[int, ...]  # the columns that may be meant
-    delimiter: str
-    end: int
-    lines: int
-
-
-def _candidates(delimiter: str | None, tabs: bool) -> tuple[str, ...]:
-    if delimiter is not None:
-        return (delimiter,)
-    return ("\t", ",", ";") if tabs else DELIMITERS
-
-
-def _parse(lines: Lines, index: int, offset: int, delimiter: str, rule: Rule) -> _Parsed:
-    parse = records.scan(lines, index, delimiter.encode(), HEAD_LIMIT)
-    names: tuple[str, ...] = ()
-    if not parse.fault:
-        with contextlib.suppress(UnicodeDecodeError):
-            names = tuple(value.decode(rule.encoding) for value in parse.fields)
-    end = offset + sum(map(len, lines.items[index : parse.end]))
-    return _Parsed(names, _matches(names, rule.review_column), delimiter, end, parse.end)
-
-
-def _matches(names: tuple[str, ...], wanted: str) -> tuple[int, ...]:
-    """The columns of that very name, or else those that differ from it in case and surrounding spaces only."""
-    exact = tuple(index for index, name in enumerate(names) if name == wanted)
-    plain = wanted.strip().casefold()
-    return exact or tuple(index for index, name in enumerate(names) if name.strip().casefold() == plain)
-
-
-def _complaint(parsed: _Parsed, wanted: str) -> str:
-    names = parsed.names
-    if not names:
-        return "the first line is no valid CSV, expected a header with column names."
-    if parsed.matches:
-        return f"{len(parsed.matches)} columns may be meant by {wanted!r}. Rename all but one of them."
-    return f"no column {wanted!r} (found: {listed(names)}). Name it with --review-column; is the first line a header?"
-
-
-def listed(names: Sequence[str]) -> str:
-    """The column names as a message may show them: without those that could be text of a review."""
-    usual = [name.strip() for name in names if _is_usual(name)]
-    others = len(names) - len(usual)
-    shown = [*usual[:NAMES_SHOWN], *["..."] * (len(usual) > NAMES_SHOWN)]
-    if others:
-        shown.append(f"{others} {'more ' if usual else ''}with names not shown here, as they may be text of a review")
-    return ", ".join(shown)
-
-
-def _is_usual(name: str) -> bool:
-    words = [word for word in _WORD.findall(name) if not (word.isdecimal() and len(word) < 4)]
-    return 0 < len(words) < 4 and all(word.casefold() in _USUAL for word in words) and bool(_NAME.fullmatch(name))
-
-
-def _refuse_foreign(name: str, head: bytes, encoding: str) -> None:
-    """Raises InputError for what is no text in an encoding that extends ASCII."""
-    wide = _wide_encoding(head)
-    if wide:
+    if wide := _wide_encoding(head):
         raise InputError(f"{name}: is {wide}, expected UTF-8. Convert it: iconv -f {wide} -t UTF-8.")
-    known = foreign_format(head)
-    if known:
-        raise InputError(f"{name}: is {known}, expected delimited text.")
-    if head.startswith(codecs.BOM_UTF8) and encoding != "utf-8":
+    start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+    if start and encoding != "utf-8":
         raise InputError(f"{name}: starts with UTF-8's byte order mark, but --encoding says {encoding}. Leave it out.")
+    delimiters = DELIMITERS[::-1] if ".tsv" in name.lower() else DELIMITERS
+    for match in _LINE.finditer(head, start):
+        line = match[0]
+        if declared := _DECLARED.match(line):
+            delimiters = declared[1].decode()
+        elif line.strip():
+            if _CONTROLS.search(line):
+                raise InputError(f"{name}: is no text, expected a header with column names.")
+            try:
+                tried = [_parse(head, match.start(), each, encoding, review_column) for each in delimiter or delimiters]
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{name}: the header is not valid {encoding} at its byte {error.start + 1}. "
+                    "Name the file's encoding with --encoding, such as cp1252."
+                ) from error
+            best = max(tried, key=lambda header: (bool(header.matches), len(header.names)))
+            if best.end >= HEAD_LIMIT:
+                raise InputError(f"{name}: no header line within the first {HEAD_LIMIT} bytes. Is it a review dump?")
+            if len(best.matches) == 1:
+                return best
+            if best.matches or not line.startswith(b"#"):
+                raise InputError(f"{name}: {_complaint(best, review_column)}")
+    raise InputError(f"{name}: is empty, expected a header with a column {review_column!r}.")
 
 
 def _wide_encoding(head: bytes) -> str | None:
@@ -181,27 +96,46 @@ def _wide_encoding(head: bytes) -> str | None:
         return "UTF-32"
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "UTF-16"
-    # Without a mark, the column names give it away: ASCII with NULs between.
-    start = head[:16]
-    if len(start) >= 8:
-        nul = [byte == 0 for byte in start]
-        if nul[:8] in ([False, True, True, True] * 2, [True, True, True, False] * 2):
-            return "UTF-32"
-        if all(nul[1::2]) and not any(nul[::2]):
-            return "UTF-16LE"
-        if all(nul[::2]) and not any(nul[1::2]):
-            return "UTF-16BE"
-    return None
+    return _WIDE.get(bytes(map(bool, head[:8])))
 
 
-def _refuse_binary(name: str, line: bytes, encoding: str) -> None:
-    """Raises InputError if the line cannot be a header for what its bytes are."""
-    if _CONTROLS.search(line):
-        raise InputError(f"{name}: is no text, expected a header with column names.")
+def _parse(head: bytes, start: int, delimiter: str, encoding: str, wanted: str) -> Header:
+    """The header that starts at that offset, if the delimiter is this one."""
+    names: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+    lines = [match[0] for match in _LINE.finditer(head, start)]
+    taken = 1
+    parser = csv.reader(
+        (line.decode(encoding, "replace" if names else "strict") for line in lines), delimiter=delimiter, strict=True
+    )
     try:
-        line.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{name}: the header is not valid {encoding} at its byte {error.start + 1}. "
-            "Name the file's encoding with --encoding, such as cp1252."
-        ) from error
+        names = tuple(next(parser))
+        taken = parser.line_num
+        below = tuple(next(parser, ()))
+    except csv.Error:
+        pass
+    # That very name, or else those that differ from it in case and surrounding spaces only.
+    folded = [name.strip().casefold() for name in names]
+    matches = [index for index, name in enumerate(names) if name == wanted]
+    matches = matches or [index for index, name in enumerate(folded) if name == wanted.strip().casefold()]
+    end = start + sum(map(len, lines[:taken]))
+    line_end = b"\r" if head[:end].endswith(b"\r") else b"\n"
+    count = head.count(line_end, 0, end) + (not head[:end].endswith(line_end))
+    return Header(names, delimiter, tuple(matches), end, count, line_end == b"\r", below)
+
+
+def _complaint(header: Header, wanted: str) -> str:
+    if not header.names:
+        return "the first line is no valid CSV, expected a header with column names."
+    if header.matches:
+        return f"{len(header.matches)} columns may be meant by {wanted!r}. Rename all but one of them."
+    # Words in the first line may be a review where there is no header, but not if numbers are below them.
+    found = listed(header.names if any(map(_NUMBER.fullmatch, header.below)) else [""] * len(header.names))
+    return f"no column {wanted!r} (found: {found}). Name it with --review-column; is the first line a header?"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The column names as a message may show them: only how many they are if one could be text of a review."""
+    if 1 < len(names) <= NAMES_SHOWN and all(map(_IDENTIFIER.fullmatch, names)):
+        return ", ".join(names)
+    return "1 column" if len(names) == 1 else f"{len(names)} columns"

@@ -18,7 +18,6 @@ from tasks.lib.scores import tables
 from tasks.lib.scores.ledger import Ledger, Standing
 
 Status = Literal["new", "scored", "same content", "too new", "not a dump", "unreadable"]
-NOT_A_DUMP = "expected a name that ends in .csv or .tsv, or these with .gz, .zst or .bz2"
 # A file system's clock may tick this slowly: what changed a moment before it was read may have changed since, unseen.
 TICK_NS = 2_000_000_000
 
@@ -87,7 +86,7 @@ def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
                 raise errors.InputError(f"a folder that cannot be listed: {error}. Mend that and run again.")
             if not tables.DUMP_SUFFIXES.search(name):
                 # Whoever names a file wants it scored; in a folder, other files may be beside the dumps.
-                yield Dump(path, name, "not a dump" if is_folder else "unreadable", NOT_A_DUMP)
+                yield Dump(path, name, "not a dump" if is_folder else "unreadable", tables.NOT_A_DUMP)
                 continue
             file = os.lstat(path)
             age = time.time() - file.st_mtime

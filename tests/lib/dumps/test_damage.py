@@ -66,9 +66,7 @@ def judge_tiling(data: bytes, events: list[Event], counts: reader.Counts, header
             assert event[4] == whole[: 64 << 10]
             assert event[5] == len(whole)
         else:
-            # A delimiter at the end of most rows is left out.
-            right = ([event[2]], [[*event[2], ""]])
-            at = next(stop for stop in range(start + 1, end + 1) if strict(b"".join(lines[start:stop])) in right)
+            at = next(stop for stop in range(start + 1, end + 1) if strict(b"".join(lines[start:stop])) == [event[2]])
     assert all(not line.strip(b"\r\n") for line in lines[at:])
     assert counts.blank == blank + len(lines) - at
 
@@ -90,19 +88,18 @@ def test_soup_is_read_alike_however_it_is_cut(seed: int, tmp_path: Path, monkeyp
         right = read(path, record_limit=limit)
         with monkeypatch.context() as patch:
             patch.setattr(reader, "BATCH_LINES", draw.choice([0, 1, 3]))
-            size = draw.choice([1, 2, 7])
-            patch.setattr(packing, "PIECE", size)
-            patch.setattr(packing, "PACKED_PIECE", size)
+            patch.setattr(packing, "PIECE", draw.choice([1, 2, 7]))
             assert read(path, record_limit=limit, block_rows=draw.choice([1, 2, 100])) == right
         if b"\r" not in path.read_bytes() and limit > 1000:
             judge_tiling(path.read_bytes(), *right, header_lines=1)
 
 
 def text(draw: random.Random, breaks: float) -> str:
+    """Some words; a text that began with a line break would close a quote left open before it, by RFC 4180."""
     words = draw.choices(WORDS, k=draw.choice([1, 3, 8, 20, 60]))
     if draw.random() < breaks:
         for _ in range(draw.randint(1, 4)):
-            words.insert(draw.randrange(len(words) + 1), draw.choice(["\n", "\n\n", "\r\n"]))
+            words.insert(draw.randrange(1, len(words) + 1), draw.choice(["\n", "\n\n", "\r\n"]))
     return " ".join(words)
 
 
@@ -165,12 +162,12 @@ def damaged(raw: bytes, draw: random.Random) -> bytes:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_damaged_rows_cost_no_others(layout: str, seed: int, tmp_path: Path) -> None:
-    """The rows that nothing was done to come out to the letter and in their place, but for a few beside damaged
-    ones; and nothing else comes out but what the standard library reads in a damaged row, too."""
+    """The rows that nothing was done to come out to the letter and in their place, unless fewer than three of them
+    stand between two damaged ones; and of a damaged row comes out what the standard library reads in it."""
     draw = random.Random(seed)
     names, make = LAYOUTS[layout]
     path = tmp_path / "damaged.csv"
-    taken_along = invented = 0
+    parts = 0
     for _ in range(50):
         tally.tried["dumps damaged at random"] += 1
         quoting = draw.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
@@ -189,16 +186,15 @@ def test_damaged_rows_cost_no_others(layout: str, seed: int, tmp_path: Path) -> 
         for index, (raw, row) in enumerate(zip(raws, fields, strict=True)):
             if index not in broken:
                 right = found.pop(line, None) == row
-                taken_along += not right
-                assert right or min(abs(index - other) for other in broken) <= 2, (index, broken)
+                before, behind = [b for b in broken if b < index], [b for b in broken if b > index]
+                assert right or (before and behind and behind[0] - before[-1] <= 3), (index, broken)
             line += raw.count(b"\n")
         alone = [row for index in broken for row in strict(raws[index])]
-        invented += sum(row not in alone for row in found.values())
+        parts += sum(row not in alone for row in found.values())
         if b"\r" not in data:
             judge_tiling(data, events, counts, header_lines=1)
-    # Of some 2,000 rows. A record of several lines that has lost a quote can be another valid record.
-    assert taken_along <= 3
-    assert invented <= 4
+    # Of some 100 damaged rows, many of several lines: one of these can be a record like any other.
+    assert parts <= 20
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
