@@ -39,10 +39,8 @@ def run(app: App) -> NoReturn:
     app.suppress_keyboard_interrupt = False  # cyclopts would end without a message
     try:
         status = app(exit_on_error=False, print_error=False, result_action="return_value")
-    except ValidationError as error:
+    except (CycloptsError, ValidationError) as error:
         _end(_one_line(error), USAGE)
-    except CycloptsError as error:
-        _end(str(error), USAGE)
     except errors.PipelineError as error:
         _end(str(error), FAILED)
     except KeyboardInterrupt:
@@ -66,9 +64,12 @@ def _end(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def _one_line(error: ValidationError) -> str:
+def _one_line(error: Exception) -> str:
+    cause = error.__cause__ or error  # cyclopts wraps the errors of pydantic
+    if not isinstance(cause, ValidationError):
+        return str(error)
     problems = []
-    for problem in error.errors():
+    for problem in cause.errors():
         option = "--" + str(problem["loc"][0] if problem["loc"] else "?").replace("_", "-")
         message = problem["msg"][0].lower() + problem["msg"][1:]
         problems.append(f"{option}: {message}, found {problem['input']!r}")

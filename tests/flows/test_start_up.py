@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cyclopts import App
 
+from flows import train
 from tasks.lib.layout import CLONE, Layout
 from tasks.running import command_line, environment, temporary_server
 
@@ -21,6 +22,7 @@ import sys
 from pathlib import Path
 from tasks.lib import files, scoring
 from tasks.lib.config import ScoreConfig
+from flows import train
 from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
 models, model_id, path, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
@@ -91,3 +93,25 @@ def test_small_answers_that_wait_for_an_acknowledgement() -> None:
         return option
 
     assert asyncio.run(no_delay())
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--epochs", "0"], "--epochs: input should be greater than or equal to 1, found '0'. See --help."),
+        (["--epochs", "x"], "--epochs: input should be a valid integer"),
+        (["--epocs", "1"], "Unknown option"),
+    ],
+)
+def test_a_wrong_option_in_more_than_one_line(
+    options: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py", *options])
+    monkeypatch.setattr("signal.signal", lambda number, handler: None)
+    monkeypatch.setattr(environment, "quiet_prefect", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        command_line.run(train.app)
+    gc.unfreeze()
+    assert ended.value.code == command_line.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {expected}")
