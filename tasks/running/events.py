@@ -52,6 +52,7 @@ def announce(models: Path, before: str | None) -> None:
     current = releases.read_current(models)
     if current is None or current.model_id == before or not PREFECT_API_URL.value():
         return
+    run = {"prefect.resource.id": f"prefect.flow-run.{this_run.id}", "prefect.resource.role": "flow-run"}
     event = Event(
         event=PROMOTED,
         resource=Resource(
@@ -60,7 +61,7 @@ def announce(models: Path, before: str | None) -> None:
                 "prefect.resource.name": current.model_id,
             }
         ),
-        related=[_run(this_run.id)] if this_run.id else [],
+        related=[RelatedResource(run)] if this_run.id else [],
         payload={
             "replaces": before,
             "verdict": current.verdict,
@@ -77,7 +78,3 @@ def announce(models: Path, before: str | None) -> None:
             "Could not send the promotion to %s (%s). The next scheduled run scores with %s.",
             PREFECT_API_URL.value(), type(error).__name__, current.model_id,
         )  # fmt: skip
-
-
-def _run(number: str) -> RelatedResource:
-    return RelatedResource({"prefect.resource.id": f"prefect.flow-run.{number}", "prefect.resource.role": "flow-run"})

@@ -1,4 +1,4 @@
-"""Locks between runs over one data folder. The kernel drops the lock of a process that is killed."""
+"""Locks between runs over one data folder. The kernel releases those of a killed process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCORING = "score.lock"  # held by whoever writes tables, reports and the ledger
 
 @contextmanager
 def waiting(path: Path) -> Iterator[None]:
-    """Holds the lock for the block; waits for another run that holds it, and says so. Raises `OutputError`."""
+    """Holds the lock for the block; waits for another run that holds it, and logs that. Raises `OutputError`."""
     files.make_folder(path.parent)
     lock = FileLock(path)
     with files.output_errors(path):
@@ -30,6 +30,7 @@ def waiting(path: Path) -> Iterator[None]:
         except Timeout:
             log.info("waiting for another run, which holds %s", path)
             lock.acquire()
-    with lock:
-        lock.release()  # `with` counts a second time
+    try:
         yield
+    finally:
+        lock.release()

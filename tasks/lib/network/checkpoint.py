@@ -49,12 +49,10 @@ class Checkpoint:
         arrays |= {f"optimizer/{n}": np.asarray(v) for n, v in enumerate(model.optimizer.variables)}
         arrays |= {f"best/{n}": np.asarray(value) for n, value in enumerate(best_weights or [])}
         arrays["progress"] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
-        with files.new_file(self.path) as temporary:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)
-            digest = bytes.fromhex(files.sha256(temporary))
-            with temporary.open("ab") as file:
-                file.write(digest)
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        content = stream.getvalue()
+        files.write(self.path, content + hashlib.sha256(content).digest())
 
     def restore(self, model: Network) -> tuple[list[Any] | None, Progress]:
         """Restores weights and optimizer; returns the best weights and the progress.

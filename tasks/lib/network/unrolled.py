@@ -86,12 +86,6 @@ class _Unrolled(keras.Model):  # type: ignore[misc]  # keras is untyped
     def save(self, *arguments: Any, **options: Any) -> None:
         self.plain.save(*arguments, **options)
 
-    def save_weights(self, *arguments: Any, **options: Any) -> None:
-        self.plain.save_weights(*arguments, **options)
-
-    def load_weights(self, *arguments: Any, **options: Any) -> None:
-        self.plain.load_weights(*arguments, **options)
-
 
 def _has_shortcut(model: keras.Model) -> bool:
     if not isinstance(model, keras.Sequential) or not isinstance(model.layers[0], keras.layers.Embedding):
