@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks`: this pipeline beside plain scripts, in turn, each in a process of its own.
+"""`python -m tests.tools.benchmarks`: this pipeline beside plain scripts, in turn, each in a process of its own.
 
 Prints medians and ratios. For the figures of memory and growth the dump is repeated ten times, and ten times again
-as far as `--rows 2500000` allows (default: ten times once).
+as far as `--rows 2500000` allows (default: ten times once). `small` measures many small dumps alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import platform
 import resource
 import shlex
+import shutil
 import socket
 import statistics
 import subprocess
@@ -115,22 +116,45 @@ def repeated(dump: Path, path: Path, rows: int) -> Path:
     return path
 
 
+Repeats = Annotated[int, Parameter(help="How often each figure is taken.")]
+Many = Annotated[int, Parameter(help="Small dumps that are new at once.")]
+History = Annotated[int, Parameter(help="Small dumps that are scored when a run finds nothing new.")]
+
+
 @app.default
 def main(
     *,
-    repeats: Annotated[int, Parameter(help="How often each figure is taken.")] = 3,
+    repeats: Repeats = 3,
     rows: Annotated[int | None, Parameter(help="Reviews of the largest dump.")] = None,
+    many: Many = 4_000,
+    history: History = 20_000,
 ) -> None:
     """Measure everything and print the table."""
+    with trained(repeats) as bench:
+        training(bench)
+        scoring(bench, rows)
+        runs(bench)
+        dask(bench)
+        small_dumps(bench, many, history)
+
+
+@app.command
+def small(*, repeats: Repeats = 3, many: Many = 4_000, history: History = 20_000) -> None:
+    """Measure many small dumps alone."""
+    with trained(repeats) as bench:
+        small_dumps(bench, many, history)
+
+
+@contextmanager
+def trained(repeats: int) -> Iterator[Bench]:
+    """A bench with a model, below the head of the table."""
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), repeats)
         print(f"{bench.corpus} corpus, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
         print(", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "prefect", "pyarrow")))
         print("\n| what | plain script | this pipeline | ratio |\n|---|---|---|---|", flush=True)
-        training(bench)
-        scoring(bench, rows)
-        runs(bench)
-        dask(bench)
+        bench.train()
+        yield bench
 
 
 def row(what: str, reference: str, ours: str, ratio: str = "") -> None:
@@ -140,7 +164,6 @@ def row(what: str, reference: str, ours: str, ratio: str = "") -> None:
 
 def training(bench: Bench) -> None:
     """Preparing, feeding and one epoch."""
-    bench.train()
     shards = next((bench.data / "shards").glob("[!.]*"))
     found = bench.medians(
         reference_prepare=("reference.prepare", bench.archive),
@@ -325,6 +348,49 @@ def split(dump: Path, folder: Path, parts: int) -> None:
             writer = csv.writer(file)
             writer.writerow(header)
             writer.writerows(records[part::parts])
+
+
+ROWS = 20  # of a small dump
+
+
+def small_dumps(bench: Bench, many: int, history: int) -> None:
+    """Many new dumps of 20 reviews, and runs that find nothing new beside few and many that are scored."""
+    history = max(history, 20 + many)
+    data = bench.folder / "small"
+    shutil.copytree(bench.data / "models", data / "models")
+    (data / "inbox").mkdir()
+    run = ("flows/score.py", "--data-dir", data)
+
+    def score(upto: int) -> float:
+        """Adds dumps until there are so many, and gives the seconds to score what is new."""
+        write_small(bench.dump, data / "inbox", upto)
+        seconds = bench.run(*run)[1]
+        tables = len(list(data.glob("scores/model=*/[!.]*.parquet")))
+        if tables != upto:
+            raise RuntimeError(f"{tables:,} tables, expected {upto:,}")
+        return seconds
+
+    def idle() -> float:
+        return statistics.median(bench.run(*run)[1] for _ in range(bench.repeats))
+
+    with server(bench):
+        score(20)
+        few = idle()
+        row(f"{many:,} new dumps of {ROWS} reviews, server running", "", f"{score(20 + many):.1f} s")
+        score(history)
+        row(f"run that finds nothing new, 20 -> {history:,} scored dumps", "", f"{few:.1f} -> {idle():.1f} s")
+
+
+def write_small(dump: Path, folder: Path, upto: int) -> None:
+    """Adds dumps of a few rows each, no two the same, until there are so many."""
+    with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
+        header, *records = csv.reader(file)
+    for number in range(len(list(folder.iterdir())), upto):
+        with (folder / f"small-{number:06}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*header, "number"])
+            first = number * ROWS
+            writer.writerows([*records[at % len(records)], at] for at in range(first, first + ROWS))
 
 
 @contextmanager
