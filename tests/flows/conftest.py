@@ -1,4 +1,4 @@
-"""A model trained once on the sample corpus."""
+"""A model trained once on the sample corpus, and a second one beside it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.lib.config import FitConfig, ShardConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import releases
+from tasks.lib.models import bundles, releases
 from tests.support.training import train_small
 
 
@@ -29,3 +30,20 @@ def trained(trained_once: Layout, tmp_path: Path) -> Layout:
 def model_id(trained: Layout) -> str:
     """The id of its current model."""
     return releases.current_id(trained.models)
+
+
+@pytest.fixture(scope="session")
+def trained_twice(trained_once: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """The same folder with a second model, from other shards. Not to be written to: see `two_models`."""
+    data = Layout(shutil.copytree(trained_once.root, tmp_path_factory.mktemp("trained-twice") / "data"))
+    train_small(data.root, shards=ShardConfig(num_words=400, maxlen=20), fit=FitConfig(epochs=1, device="cpu"))
+    releases.promote(data.models, releases.current_id(trained_once.models))
+    return data
+
+
+@pytest.fixture
+def two_models(trained: Layout, trained_twice: Layout, model_id: str) -> tuple[str, str]:
+    """The ids of two models in `trained`: the current one, and one from other shards that was held or replaced."""
+    shutil.copytree(trained_twice.root, trained.root, dirs_exist_ok=True)
+    (other,) = set(bundles.model_ids(trained.models)) - {model_id}
+    return model_id, other

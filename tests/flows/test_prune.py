@@ -17,20 +17,11 @@ from filelock import FileLock
 from flows import prune
 from flows.score import score
 from tasks.lib import errors, files, scoring
-from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig, ShardConfig
+from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import locks
 from tests.support.training import train_small
-
-
-@pytest.fixture
-def two_models(trained: Layout, model_id: str) -> tuple[str, str]:
-    """The current model, and one from other shards that was held or never released."""
-    train_small(trained.root, shards=ShardConfig(num_words=400, maxlen=20), fit=FitConfig(epochs=1, device="cpu"))
-    releases.promote(trained.models, model_id)
-    (other,) = set(bundles.model_ids(trained.models)) - {model_id}
-    return model_id, other
 
 
 def everything(data: Layout) -> set[Path]:
@@ -71,10 +62,12 @@ def test_a_named_model_that_is_pruned(trained: Layout, two_models: tuple[str, st
     assert set(bundles.model_ids(trained.models)) == set(two_models)
 
 
-def test_a_model_to_roll_back_to_that_is_pruned(trained: Layout, model_id: str) -> None:
-    train_small(trained.root, fit=FitConfig(epochs=1, seed=9, device="cpu"), release=ReleaseConfig(force=True))
+def test_a_model_to_roll_back_to_that_is_pruned(trained: Layout, two_models: tuple[str, str]) -> None:
+    forget_earlier(trained)
+    current, other = two_models
+    releases.promote(trained.models, other)
     prune.main(data_dir=trained.root)
-    assert releases.roll_back(trained.models).model_id == model_id
+    assert releases.roll_back(trained.models).model_id == current
 
 
 def test_a_model_with_tables_that_is_pruned(trained: Layout, two_models: tuple[str, str], sample: Path) -> None:
@@ -107,7 +100,7 @@ def test_a_checkpoint_of_a_training_under_way_that_is_removed_or_of_an_abandoned
     with ThreadPoolExecutor(1) as pool:
         with FileLock(trained.locks / "train.lock"):
             pruning = pool.submit(prune.main, data_dir=trained.root)
-            wait_for(lambda: any("waiting for another run" in message for message in caplog.messages))
+            wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
             assert checkpoint.exists()
         pruning.result()
     assert not checkpoint.exists()
@@ -130,7 +123,7 @@ def test_a_promotion_that_comes_between_the_search_and_the_removal(
     with ThreadPoolExecutor(1) as pool:
         with FileLock(trained.locks / locks.RELEASE):
             pruning = pool.submit(prune.main, data_dir=trained.root)
-            wait_for(lambda: any("waiting for another run" in message for message in caplog.messages))
+            wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
             releases.promote(trained.models, two_models[1])
         pruning.result()
     assert set(bundles.model_ids(trained.models)) == set(two_models)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,21 +39,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return events
 
 
-@pytest.fixture(scope="module")
-def two_once(trained_once: Layout, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """A data folder with two models. Not to be written to: see `two`."""
-    data = tmp_path_factory.mktemp("two") / "data"
-    shutil.copytree(trained_once.root, data)
-    return train_small(data, fit=FitConfig(epochs=1, seed=7, device="cpu"))
-
-
 @pytest.fixture
-def two(two_once: Layout, tmp_path: Path) -> tuple[Layout, str, str]:
-    """A copy of it for the test alone, its current model and the other one."""
-    data = Layout(shutil.copytree(two_once.root, tmp_path / "data"))
-    current = releases.current_id(data.models)
-    (other,) = set(bundles.model_ids(data.models)) - {current}
-    return data, current, other
+def two(trained: Layout, two_models: tuple[str, str]) -> tuple[Layout, str, str]:
+    """The folder of two models, the current one and the other one."""
+    return trained, *two_models
 
 
 def command(data: Layout, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
