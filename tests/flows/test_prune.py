@@ -100,7 +100,7 @@ def test_a_checkpoint_of_a_training_under_way_that_is_removed_or_of_an_abandoned
     with ThreadPoolExecutor(1) as pool:
         with FileLock(trained.locks / "train.lock"):
             pruning = pool.submit(prune.main, data_dir=trained.root)
-            wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
+            wait_for(lambda: any("waiting for another run" in message for message in caplog.messages))
             assert checkpoint.exists()
         pruning.result()
     assert not checkpoint.exists()
@@ -123,7 +123,7 @@ def test_a_promotion_that_comes_between_the_search_and_the_removal(
     with ThreadPoolExecutor(1) as pool:
         with FileLock(trained.locks / locks.RELEASE):
             pruning = pool.submit(prune.main, data_dir=trained.root)
-            wait_for(lambda: any("waiting for it" in message for message in caplog.messages))
+            wait_for(lambda: any("waiting for another run" in message for message in caplog.messages))
             releases.promote(trained.models, two_models[1])
         pruning.result()
     assert set(bundles.model_ids(trained.models)) == set(two_models)

@@ -7,8 +7,14 @@ import pytest
 
 from tasks.lib.network import unrolled
 
-NUM_WORDS, MAXLEN, CHUNK = 60, 17, 6  # several chunks of steps, and the last one is smaller
+NUM_WORDS, MAXLEN, CHUNK = 60, 8, 3  # several chunks of steps, and the last one is smaller
 KINDS = [(layers, bidirectional) for layers in (1, 2) for bidirectional in (False, True)]
+
+
+def kinds(*quick: tuple[int, bool]) -> pytest.MarkDecorator:
+    """All kinds of networks, those beside `quick` in the slow suite: Keras takes seconds to build each."""
+    each = [pytest.param(*kind, marks=[] if kind in quick else pytest.mark.slow) for kind in KINDS]
+    return pytest.mark.parametrize(("layers", "bidirectional"), each)
 
 
 @pytest.fixture(autouse=True)
@@ -62,16 +68,12 @@ def assert_same_training(layers: int, bidirectional: bool, activation: str) -> N
         np.testing.assert_allclose(weight, by_keras, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("layers", "bidirectional"), KINDS)
+@kinds((1, False), (2, False), (2, True))  # two bidirectional layers do all that one does
 def test_training_goes_another_way_than_by_plain_keras(layers: int, bidirectional: bool) -> None:
     assert_same_training(layers, bidirectional, "relu")
 
 
-# Keras takes seconds to build each of the others.
-TANH = [pytest.param(*kind, marks=[pytest.mark.slow] if kind != (1, False) else []) for kind in KINDS]
-
-
-@pytest.mark.parametrize(("layers", "bidirectional"), TANH)
+@kinds((1, False))
 def test_training_with_tanh_goes_another_way_than_by_plain_keras(layers: int, bidirectional: bool) -> None:
     assert_same_training(layers, bidirectional, "tanh")
 
