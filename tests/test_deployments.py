@@ -68,7 +68,7 @@ def test_a_schedule_that_never_comes_or_is_not_stated(deployment: dict[str, Any]
 
 
 @each
-def test_what_a_person_looks_for_in_the_list(deployment: dict[str, Any]) -> None:
+def test_a_deployment_without_a_version_a_description_or_a_tag(deployment: dict[str, Any]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert deployment["version"] == project["version"]
     assert deployment["description"].strip()
@@ -166,14 +166,14 @@ def test_a_wrong_value_that_the_server_lets_through(wrong: dict[str, Any]) -> No
         flow.validate_parameters(wrong)
 
 
-def test_loading_a_flow_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flow_that_loads_only_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for deployment in DEPLOYMENTS:
         assert load(deployment).name
     assert not list(tmp_path.iterdir())
 
 
-def test_the_lock_allows_a_server_that_schedules_nothing() -> None:
+def test_a_lock_that_allows_a_server_that_schedules_nothing() -> None:
     lock = (ROOT / "requirements.lock").read_text()
     pinned = re.search(r"^sqlalchemy==(\d+)\.(\d+)", lock, re.MULTILINE)
     assert pinned

@@ -25,7 +25,7 @@ def rows_of(house: House) -> dict[str, int]:
     return counted
 
 
-def test_the_second_deploy_changes_something(house: House) -> None:
+def test_a_second_deploy_that_changes_something(house: House) -> None:
     def known() -> dict[str, Any]:
         found = house.ask("/deployments/filter", {})
         return {entry["name"]: (entry["id"], [s["schedule"] for s in entry["schedules"]]) for entry in found}
@@ -123,5 +123,5 @@ def scored_after_each_release(house: House) -> str:
     return str(current)
 
 
-def test_sqlite_where_it_belongs(house: House) -> None:
+def test_a_database_outside_the_data_folder(house: House) -> None:
     assert (house.data / ".prefect" / "prefect.db").is_file()

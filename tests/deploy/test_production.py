@@ -96,7 +96,7 @@ def production(postgresql: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
         house.stop_all()
 
 
-def test_postgresql_and_a_password(production: House) -> None:
+def test_a_server_with_postgresql_that_asks_for_no_password_or_runs_nothing(production: House) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(
             urllib.request.Request(f"{production.url}/flows/filter", b"{}", {"content-type": "application/json"})

@@ -25,7 +25,7 @@ from tasks.lib.models import bundles, releases
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
 from tasks.running import locks
-from tests.support.training import SMALL, train_small
+from tests.support.training import train_small
 
 
 @pytest.fixture
@@ -108,13 +108,12 @@ def test_another_network_of_the_same_shape_in_a_bundle_that_adds_up(
     assert not score_tables(inbox)
 
 
-def test_the_network_of_another_configuration_in_a_bundle_that_adds_up(inbox: Layout, model_id: str) -> None:
-    shape = SMALL["shards"].model_copy(update={"maxlen": 20})
-    train_small(inbox.root, shards=shape)
-    (other,) = set(bundles.model_ids(inbox.models)) - {model_id}
+def test_the_network_of_another_configuration_in_a_bundle_that_adds_up(
+    inbox: Layout, two_models: tuple[str, str]
+) -> None:
+    model_id, other = two_models
     shutil.copy(inbox.models / other / bundles.MODEL, inbox.models / model_id / bundles.MODEL)
     seal_anew(inbox, model_id)
-    releases.promote(inbox.models, model_id)
     with pytest.raises(errors.ModelError, match="but its manifest says 30"):
         score(data_dir=inbox.root)
     assert not score_tables(inbox)
@@ -132,12 +131,12 @@ def test_a_word_index_of_another_corpus_in_a_bundle_that_adds_up(inbox: Layout, 
 
 
 @pytest.mark.parametrize("name", [".cache", ".locks", "raw", "shards", "work", "models"])
-def test_a_folder_of_training_that_cannot_be_written(prefect: None, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text("in the way")
+def test_a_folder_of_training_that_cannot_be_written(trained: Layout, name: str) -> None:
+    files.remove(trained.root / name)
+    (trained.root / name).write_text("in the way")
     with pytest.raises(errors.PipelineError, match=f"{name}.*cannot be written") as caught:
-        train_small(tmp_path)
+        train_small(trained.root)
     assert "\n" not in str(caught.value)
-    (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("name", ["scores", "quarantine", ".locks"])

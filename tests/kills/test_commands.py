@@ -203,7 +203,7 @@ def test_a_full_and_a_read_only_disk_that_end_in_a_traceback(small_disk: Path, t
     assert status == 0, output
 
 
-def test_a_full_and_a_read_only_disk_for_the_tables(data: Layout, small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_and_a_read_only_disk_that_keep_half_a_table(data: Layout, small_disk: Path, tmp_path: Path) -> None:
     long_dump(data)
     data.scores.symlink_to(small_disk)
     arguments = [*SCORE, "--data-dir", str(data.root)]

@@ -180,7 +180,7 @@ def test_a_kill_in_releasing_that_forgets_or_repeats_a_verdict(tmp_path: Path, s
 
 
 @pytest.mark.parametrize("tries", [5, pytest.param(100, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_of_scoring(tmp_path: Path, tries: int) -> None:
+def test_a_kill_at_a_random_moment_that_loses_doubles_or_halves_anything(tmp_path: Path, tries: int) -> None:
     path = dumps.write(tmp_path / "d.csv", rows=20_000, bad=40)
     dumps.score(path, tmp_path / "undisturbed")
     expected = contents(tmp_path / "undisturbed")

@@ -136,7 +136,7 @@ def said(house: House, run: str, *words: str) -> str:
     return str(wait_until(lambda: next((word for word in words if word in house.logged(run)), ""), 30, f"{words}"))
 
 
-def test_the_worker_killed_in_mid_training(trained: House) -> None:
+def test_a_killed_worker_that_takes_its_training_along(trained: House) -> None:
     run = training(trained, seed=1)
     trained.stop("worker", signal.SIGKILL)
     assert trained.state(run) == "RUNNING"
@@ -144,7 +144,7 @@ def test_the_worker_killed_in_mid_training(trained: House) -> None:
     assert trained.ended(run) == "COMPLETED"  # its process lives on without the worker
 
 
-def test_the_server_restarted_in_mid_training(trained: House) -> None:
+def test_a_restarted_server_that_ends_a_training(trained: House) -> None:
     run = training(trained, seed=2)
     trained.stop("serve")
     trained.serve()
@@ -152,7 +152,7 @@ def test_the_server_restarted_in_mid_training(trained: House) -> None:
     assert trained.ended(trained.submit("every-15-minutes")) == "COMPLETED"
 
 
-def test_the_process_of_a_training_killed(trained: House) -> None:
+def test_a_killed_training_that_starts_from_the_first_epoch(trained: House) -> None:
     run = training(trained, seed=3)
     send(trained.engine(run), signal.SIGKILL)
     assert trained.ended(run) == "CRASHED"
@@ -165,7 +165,7 @@ def test_the_process_of_a_training_killed(trained: House) -> None:
     assert "epoch 1 of" not in trained.logged(again)  # it went on after the last whole epoch
 
 
-def test_the_process_of_a_scoring_run_killed(trained: House) -> None:
+def test_a_killed_scoring_run_that_loses_or_doubles_a_row(trained: House) -> None:
     dump = Dump(trained, "run-killed")
     run = trained.submit("every-15-minutes")
     dump.begun()
@@ -176,7 +176,7 @@ def test_the_process_of_a_scoring_run_killed(trained: House) -> None:
     dump.whole()
 
 
-def test_the_worker_killed_in_mid_scoring(trained: House) -> None:
+def test_a_killed_worker_that_takes_its_scoring_run_along(trained: House) -> None:
     dump = Dump(trained, "worker-killed")
     run = trained.submit("every-15-minutes")
     dump.begun()
@@ -188,7 +188,7 @@ def test_the_worker_killed_in_mid_scoring(trained: House) -> None:
     dump.whole()
 
 
-def test_the_server_restarted_in_mid_scoring(trained: House) -> None:
+def test_a_restarted_server_that_ends_a_scoring_run(trained: House) -> None:
     dump = Dump(trained, "server-restarted", 2 * ROWS)
     run = trained.submit("every-15-minutes")
     dump.begun()

@@ -81,14 +81,14 @@ def faults_at_each_call(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS], ids=errno.errorcode.get)
-def test_a_disk_error_in_scoring(
+def test_a_disk_error_that_leaves_half_a_table(
     score_dump: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, stride: int
 ) -> None:
     assert faults_at_each_call(score_dump, tmp_path, monkeypatch, number, stride) > 50
 
 
 @pytest.mark.parametrize("work", [write_shards, write_bundle])
-def test_a_disk_error_in_a_folder(
+def test_a_disk_error_that_leaves_half_a_folder(
     work: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stride: int
 ) -> None:
     assert faults_at_each_call(work, tmp_path, monkeypatch, errno.ENOSPC, stride) > 30
@@ -116,7 +116,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.mark.parametrize("size", ["4k", "16k", "64k", "90k", "100k", "110k"])
-def test_a_disk_that_is_too_small(
+def test_a_full_disk_that_keeps_half_a_table(
     score_dump: Callable[[Path], None], tmp_path: Path, small_disk: Callable[[str], Path], size: str
 ) -> None:
     disk = small_disk(f"size={size}")
@@ -130,7 +130,7 @@ def test_a_disk_that_is_too_small(
     assert contents(disk) == contents(tmp_path / "undisturbed")
 
 
-def test_a_disk_that_is_read_only(
+def test_a_read_only_disk_that_ends_in_a_traceback(
     score_dump: Callable[[Path], None], tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
     disk = small_disk("size=4m,ro")
@@ -141,7 +141,7 @@ def test_a_disk_that_is_read_only(
     assert contents(disk)
 
 
-def test_a_folder_that_is_a_file(score_dump: Callable[[Path], None], tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_that_is_a_traceback(score_dump: Callable[[Path], None], tmp_path: Path) -> None:
     (tmp_path / "data").write_text("in the way")
     with pytest.raises(errors.OutputError, match="cannot be written"):
         score_dump(tmp_path / "data")
