@@ -15,8 +15,6 @@ if __name__ == "__main__":
     environment.postpone_garbage_collection()
     temporary_server.start()  # it comes up while Prefect is imported
 
-import logging
-
 from cyclopts import App, Parameter
 from prefect import flow
 from prefect.runtime import flow_run
@@ -27,8 +25,6 @@ from tasks.scoring.find import describe_dumps, find_dumps
 from tasks.scoring.predict import export_tables, score_dumps
 from tasks.scoring.report import fail_on, publish_report, write_report
 from tasks.scoring.run import scoring_run
-
-log = logging.getLogger(environment.LOGGER)
 
 
 def _run_name() -> str:

@@ -29,7 +29,8 @@ HOUSE = {
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
                          "scipy:metrics h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing gzip:packing backports:packing",
-    "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports sqlite3:ledger",
+    "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
+                         "sqlite3:ledger",
     "tasks/lib/models":  "|",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }

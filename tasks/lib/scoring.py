@@ -23,7 +23,7 @@ from tasks.lib.network.encoder import Encoder
 from tasks.lib.network.forward import Scorer
 from tasks.lib.scores import quarantine, tables
 from tasks.lib.scores.inbox import Dump
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores.reports import FileReport
 
 AHEAD = 2
 Scores = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]  # probabilities, known tokens

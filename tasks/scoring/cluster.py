@@ -18,7 +18,7 @@ from tasks.lib import errors, scoring
 from tasks.lib.config import RunnerConfig
 from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores.reports import FileReport
 from tasks.scoring.predict import failed, no_text_in_errors, open_model, results, score_batch
 from tasks.scoring.run import ScoringRun
 

@@ -24,7 +24,7 @@ from tasks.lib.dumps.packing import printable
 from tasks.lib.layout import Layout
 from tasks.lib.scores import exports
 from tasks.lib.scores.inbox import Dump
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores.reports import FileReport
 from tasks.running import environment, progress
 from tasks.scoring.find import Dumps
 from tasks.scoring.run import ScoringRun

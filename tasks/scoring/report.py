@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores.reports import FileReport
 from tasks.running import environment, progress
 from tasks.scoring.run import ScoringRun
 

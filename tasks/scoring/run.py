@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from tasks.lib import files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
-from tasks.lib.scores import tables
+from tasks.lib.scores import reports
 from tasks.lib.scores.ledger import Ledger
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores.reports import FileReport
 from tasks.running import environment, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -29,7 +29,7 @@ class ScoringRun:
         self.data, self.options, self.model_id, self.ledger = data, options, model_id, ledger
         models = bundles.model_ids(data.models) if options.unscored_only and not options.rescore else []
         self.standing = ledger.look({*models, model_id})
-        self.reports = [late for path in ledger.unreported() if (late := tables.read_report(data, path))]
+        self.reports = [late for path in ledger.unreported() if (late := reports.read(data, path))]
         for late in self.reports:
             log.info("%s: scored by a run that ended before its report", late.file)
 
@@ -37,16 +37,15 @@ class ScoringRun:
         """Enters a file that could not be scored."""
         self.reports.append(FileReport(file=name, status="failed", model_id=self.model_id, reason=reason))
 
-    def enter(self, reports: Iterable[FileReport]) -> None:
+    def enter(self, made: Sequence[FileReport]) -> None:
         """Enters what became of some dumps, and their tables in the ledger."""
-        reports = list(reports)
-        self.ledger.enter_tables(report for report in reports if report.status == "scored")
-        self.replace(reports)
+        self.ledger.enter_tables(report for report in made if report.status == "scored")
+        self.replace(made)
 
-    def replace(self, reports: Sequence[FileReport]) -> None:
+    def replace(self, made: Sequence[FileReport]) -> None:
         """Enters reports, in place of earlier ones of the same tables."""
-        tables_of = {report.table for report in reports if report.table}
-        self.reports = [report for report in self.reports if report.table not in tables_of] + list(reports)
+        again = {report.table for report in made if report.table}
+        self.reports = [report for report in self.reports if report.table not in again] + list(made)
 
 
 @contextmanager

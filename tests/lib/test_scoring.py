@@ -21,7 +21,7 @@ from tasks.lib.dumps import packing
 from tasks.lib.layout import Layout
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import tables
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores.reports import FileReport
 from tests.support import dumps
 from tests.support.dumps import MODEL_ID, model, new
 from tests.support.folders import contents

@@ -20,8 +20,8 @@ from typing import Self
 
 from tasks.lib import errors, files
 from tasks.lib.layout import Layout
-from tasks.lib.scores import exports, tables
-from tasks.lib.scores.tables import FileReport
+from tasks.lib.scores import exports, reports, tables
+from tasks.lib.scores.reports import FileReport
 
 VERSION = 1
 SECONDS = 60  # to wait for another process that reads or writes
@@ -105,10 +105,10 @@ class Ledger:
 
     # What came out.
 
-    def enter_tables(self, reports: Iterable[FileReport]) -> None:
+    def enter_tables(self, made: Iterable[FileReport]) -> None:
         """Enters the published tables of dumps, in one transaction; they count as not reported yet."""
         with self._connection:
-            for report in reports:
+            for report in made:
                 self._enter(report)
 
     def _enter(self, entry: FileReport, report: str = "", *, exported: bool = False) -> None:
@@ -187,7 +187,7 @@ class Ledger:
         published = _published(self.data.reports) if paths else {}
         for path in paths:
             sha256, report = published.get(path, ("", ""))
-            entry = tables.read_report(self.data, path)
+            entry = reports.read(self.data, path)
             if entry is None or entry.model_id != model_id or sha256 not in ("", entry.table_sha256):
                 standing.unsound[Path(path).stem.rpartition("-")[2]] = path
                 standing.reasons[path] = ALTERED if sha256 else UNREADABLE
@@ -258,10 +258,10 @@ def _one_line_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _published(reports: Path) -> dict[str, tuple[str, str]]:
+def _published(folder: Path) -> dict[str, tuple[str, str]]:
     """What the reports say: path of a table -> its sha256, and the name of the last report that has it."""
     found: dict[str, tuple[str, str]] = {}
-    for path in sorted(reports.glob("*.json")):
+    for path in sorted(folder.glob("*.json")):
         try:
             entries = json.loads(path.read_bytes())["files"]
             found |= {entry["table"]: (entry.get("table_sha256", ""), path.name) for entry in entries}

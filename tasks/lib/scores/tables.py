@@ -11,18 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from tasks.lib import arrow, errors, files
 from tasks.lib.dumps.header import listed
 from tasks.lib.dumps.reader import Block, Counts, Span
-from tasks.lib.layout import Layout
 
 OWN_COLUMNS = {
     "row_id": pa.string(),
@@ -100,39 +98,6 @@ def _split_names(header: Sequence[str], keep: Sequence[str]) -> list[str]:
     for item in keep:
         names += [item] if item in header else [part.strip() for part in item.split(",")]
     return names
-
-
-class FileReport(BaseModel):
-    """What became of one dump: scored, exported (it was scored before), or failed. The footer of its table holds it.
-
-    `table`, `quarantine` and `csv` are paths below the data folder, `sha256` is that of the dump.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    file: str
-    status: Literal["scored", "exported", "failed"]
-    model_id: str
-    reason: str = ""
-    table: str = ""
-    table_sha256: str = ""
-    quarantine: str = ""
-    quarantine_sha256: str = ""
-    csv: str = ""
-    sha256: str = ""
-    rows: int = 0
-    scored: int = 0
-    positive: int = 0
-    quarantined: dict[str, int] = {}
-    bytes: int = 0
-    threshold: float | None = None
-    seconds: float = 0.0
-    histogram: list[int] = []
-
-    @property
-    def rows_quarantined(self) -> int:
-        """Quarantined rows, whatever the reason."""
-        return sum(self.quarantined.values())
 
 
 @dataclass(frozen=True)
@@ -304,56 +269,3 @@ def read_footer(table: Path) -> dict[str, str] | None:
         return {name.decode(): value.decode() for name, value in stored.items()}
     except (OSError, ValueError, pa.ArrowException):
         return None
-
-
-def read_report(data: Layout, path: str) -> FileReport | None:
-    """The report in the footer of the score table at `path` below the data folder.
-
-    None if the table or its quarantine is missing or damaged: all pages are read and their checksums verified.
-    """
-    table = data.root / path
-    footer = read_footer(table)
-    quarantine = data.quarantine / table.name
-    try:
-        if footer is None or not _is_whole(table):
-            return None
-        reasons = json.loads(footer["quarantined"]) if "quarantined" in footer else _reasons(quarantine, footer)
-        if reasons and not _holds(quarantine, footer["input_sha256"], sum(reasons.values())):
-            return None
-        return FileReport(
-            file=footer["source_file"],
-            status="scored",
-            model_id=footer["model_id"],
-            table=path,
-            table_sha256=files.sha256(table),
-            quarantine=data.relative(quarantine) if reasons else "",
-            quarantine_sha256=files.sha256(quarantine) if reasons else "",
-            sha256=footer["input_sha256"],
-            rows=int(footer["rows_in"]),
-            scored=int(footer["rows_scored"]),
-            positive=int(footer["rows_positive"]),
-            quarantined=reasons,
-            bytes=int(footer["bytes_in"]),
-            threshold=float(footer["threshold"]),
-            histogram=json.loads(footer.get("histogram", "[]")),
-        )
-    except (OSError, LookupError, TypeError, ValueError, pa.ArrowException):
-        return None
-
-
-def _is_whole(table: Path) -> bool:
-    with pq.ParquetFile(table, page_checksum_verification=True) as file:
-        return sum(len(batch) for batch in file.iter_batches()) == file.metadata.num_rows
-
-
-def _holds(quarantine: Path, input_sha256: str, rows: int) -> bool:
-    footer = read_footer(quarantine) or {}
-    of_input = footer.get("input_sha256") == input_sha256
-    return of_input and pq.read_metadata(quarantine).num_rows == rows and _is_whole(quarantine)
-
-
-def _reasons(quarantine: Path, footer: dict[str, str]) -> dict[str, int]:
-    """How many records were quarantined for each reason, where the footer does not say: tables of version 0.1."""
-    if footer["rows_quarantined"] == "0":
-        return {}
-    return dict(Counter(pq.read_table(quarantine, columns=["reason"])["reason"].to_pylist()))
