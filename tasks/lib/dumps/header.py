@@ -3,7 +3,8 @@
 import codecs
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tasks.lib.errors import InputError
@@ -14,25 +15,23 @@ NAMES_SHOWN = 20
 
 _LINE = re.compile(rb"[^\r\n]*(?:\r{0,3}\n|\r)|[^\r\n]+")
 _DECLARED = re.compile(rb"sep=([,;\t])[\r\n]*\Z")
-_CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_NO_TEXT = re.compile(rb"\A(?:\xff\xfe|\xfe\xff)|[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # marks of UTF-16, and controls
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.-]{0,31}")
 _NUMBER = re.compile(r"[-+]?[\d.,]*\d")
 # These extend ASCII as far as single characters go, but give some of them another meaning in a row.
 _STATEFUL = re.compile(r"utf.?7|hz|iso.?2022|punycode|idna|.*escape", re.IGNORECASE)
-# Where the NULs are among ASCII letters.
-_WIDE = {b"\1\0" * 4: "UTF-16LE", b"\0\1" * 4: "UTF-16BE", b"\1\0\0\0" * 2: "UTF-32LE", b"\0\0\0\1" * 2: "UTF-32BE"}
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`names` as they stand; `lines`, and `end` in bytes, with all that stands before them; `cr`: lines end in CR."""
+    """The column names, as they stand, and where they end; `lines` has those before them, too."""
 
     names: tuple[str, ...]  # none if this is no valid CSV
     delimiter: str
     matches: tuple[int, ...]  # the columns that may hold the review
     end: int
     lines: int
-    cr: bool
+    cr: bool  # lines end in CR
     below: tuple[str, ...]  # the next record
 
 
@@ -56,13 +55,10 @@ def check_options(encoding: str, delimiter: str | None) -> str:
 
 
 def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: str | None) -> Header:
-    """The header with one review column within `head`, the first HEAD_LIMIT bytes or more of the file called `name`.
+    """The header within `head`, the first HEAD_LIMIT bytes or more of the file called `name`.
 
-    Blank lines, comments (`#`) and `sep=;` may stand before it. Raises InputError if there is none, or the file is
-    no text in an encoding that extends ASCII.
+    Blank lines, comments (`#`) and `sep=;` may stand before it. Raises InputError if there is no such header.
     """
-    if wide := _wide_encoding(head):
-        raise InputError(f"{name}: is {wide}, expected UTF-8. Convert it: iconv -f {wide} -t UTF-8.")
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     if start and encoding != "utf-8":
         raise InputError(f"{name}: starts with UTF-8's byte order mark, but --encoding says {encoding}. Leave it out.")
@@ -72,15 +68,13 @@ def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: s
         if declared := _DECLARED.match(line):
             delimiters = declared[1].decode()
         elif line.strip():
-            if _CONTROLS.search(line):
-                raise InputError(f"{name}: is no text, expected a header with column names.")
+            if _NO_TEXT.search(line):
+                raise InputError(f"{name}: is UTF-16 or no text, expected UTF-8. Convert it: iconv -f UTF-16 -t UTF-8.")
             try:
                 tried = [_parse(head, match.start(), each, encoding, review_column) for each in delimiter or delimiters]
             except UnicodeDecodeError as error:
-                raise InputError(
-                    f"{name}: the header is not valid {encoding} at its byte {error.start + 1}. "
-                    "Name the file's encoding with --encoding, such as cp1252."
-                ) from error
+                found = f"{name}: the header is not valid {encoding}"
+                raise InputError(f"{found}. Name the file's encoding with --encoding, such as cp1252.") from error
             best = max(tried, key=lambda header: (bool(header.matches), len(header.names)))
             if best.end >= HEAD_LIMIT:
                 raise InputError(f"{name}: no header line within the first {HEAD_LIMIT} bytes. Is it a review dump?")
@@ -91,37 +85,30 @@ def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: s
     raise InputError(f"{name}: is empty, expected a header with a column {review_column!r}.")
 
 
-def _wide_encoding(head: bytes) -> str | None:
-    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-        return "UTF-32"
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "UTF-16"
-    return _WIDE.get(bytes(map(bool, head[:8])))
-
-
 def _parse(head: bytes, start: int, delimiter: str, encoding: str, wanted: str) -> Header:
     """The header that starts at that offset, if the delimiter is this one."""
     names: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
-    lines = [match[0] for match in _LINE.finditer(head, start)]
-    taken = 1
-    parser = csv.reader(
-        (line.decode(encoding, "replace" if names else "strict") for line in lines), delimiter=delimiter, strict=True
-    )
-    try:
+    ends = [start]
+
+    def lines() -> Iterator[str]:
+        for match in _LINE.finditer(head, start):
+            ends.append(match.end())
+            yield match[0].decode(encoding, "replace" if names else "strict")
+
+    parser, taken = csv.reader(lines(), delimiter=delimiter, strict=True), 1
+    with suppress(csv.Error):
         names = tuple(next(parser))
         taken = parser.line_num
         below = tuple(next(parser, ()))
-    except csv.Error:
-        pass
     # That very name, or else those that differ from it in case and surrounding spaces only.
     folded = [name.strip().casefold() for name in names]
     matches = [index for index, name in enumerate(names) if name == wanted]
     matches = matches or [index for index, name in enumerate(folded) if name == wanted.strip().casefold()]
-    end = start + sum(map(len, lines[:taken]))
-    line_end = b"\r" if head[:end].endswith(b"\r") else b"\n"
-    count = head.count(line_end, 0, end) + (not head[:end].endswith(line_end))
-    return Header(names, delimiter, tuple(matches), end, count, line_end == b"\r", below)
+    whole = head[: ends[taken]]
+    line_end = b"\r" if whole.endswith(b"\r") else b"\n"
+    count = whole.count(line_end) + (not whole.endswith(line_end))
+    return Header(names, delimiter, tuple(matches), ends[taken], count, line_end == b"\r", below)
 
 
 def _complaint(header: Header, wanted: str) -> str:

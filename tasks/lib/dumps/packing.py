@@ -22,15 +22,11 @@ _MAGIC = re.compile(
     rb"(?P<gzip>\x1f\x8b\x08)|(?P<zstd>\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)|(?P<bz2>BZh\d(?:1AY&SY|\x17rE8P\x90))"
 )
 _DECOMPRESSORS: dict[str, Callable[[], Any]] = {"bz2": bz2.BZ2Decompressor, "zstd": zstd.ZstdDecompressor}
-_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+_KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a FIFO"}
 
 
 class Stream:
-    """One file, read once from its start; `name` is fit for a message.
-
-    `input_bytes` and `sha256` are those of the stored bytes, and final when `pieces` is exhausted; `compression` is
-    None if the file is plain.
-    """
+    """One file, read once from its start. `sha256` is that of the stored bytes; `name` is fit for a message."""
 
     def __init__(self, path: Path, *, max_bytes: int | None = None) -> None:
         self.name = printable(path.name)
@@ -55,11 +51,8 @@ class Stream:
             self._descriptor = -1
 
     def pieces(self) -> Iterator[bytes]:
-        """The decompressed bytes, in pieces of no promised length, none empty.
-
-        Raises InputError for what is no regular file, when the data are damaged, cut off, followed by something else
-        or larger than `max_bytes`, and when the file is changed while it is read.
-        """
+        """The decompressed bytes. Raises InputError if this is no regular file, if the data are damaged, cut off,
+        followed by something else or larger than `max_bytes`, and if the file is changed while it is read."""
         self._before = self._call(os.fstat)
         if not stat.S_ISREG(self._before.st_mode):
             found = _KINDS.get(stat.S_IFMT(self._before.st_mode), "a device")
@@ -84,7 +77,7 @@ class Stream:
         self.compression = magic and magic.lastgroup
         if self.compression == "gzip":
             file = gzip.GzipFile(fileobj=self, mode="rb")  # type: ignore[call-overload]  # it needs `read` alone
-            return iter(lambda: file.read1(PIECE), b"")
+            return iter(lambda: file.read(PIECE), b"")
         if self.compression:
             return self._members(_DECOMPRESSORS[self.compression])
         return iter(lambda: self.read(PIECE), b"")
