@@ -167,6 +167,8 @@ def score(
         scored=out.scored,
         positive=out.positive,
         quarantined=dict(out.reasons),
+        lines=rows.counts.lines,
+        lines_quarantined=out.lines_quarantined,
         bytes=rows.counts.bytes,
         threshold=threshold,
         seconds=round(time.perf_counter() - started, 3),

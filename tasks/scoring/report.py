@@ -71,12 +71,12 @@ def _problem(report: FileReport, options: ScoreConfig) -> str:
     """Why a file makes the run fail, on one line; empty if it does not."""
     if report.status == "failed":
         return report.reason
-    share = report.rows_quarantined / report.rows if report.rows else 0.0
-    if share <= options.max_quarantine:
+    if report.quarantined_share <= options.max_quarantine:
         return ""
     return (
-        f"{report.file}: {report.rows_quarantined:,} of {report.rows:,} rows quarantined ({share:.1%}), more than "
-        f"--max-quarantine {options.max_quarantine:.1%}. Its tables were kept: see {report.quarantine}."
+        f"{report.file}: {report.rows_quarantined:,} of {report.rows:,} rows quarantined, {report.lines_quarantined:,} "
+        f"of {report.lines:,} lines ({report.quarantined_share:.1%}), more than --max-quarantine "
+        f"{options.max_quarantine:.1%}. Its tables were kept: see {report.quarantine}."
     )
 
 

@@ -34,6 +34,11 @@ class Header:
     cr: bool  # lines end in CR
     below: tuple[str, ...]  # the next record
 
+    @property
+    def spare(self) -> bool:
+        """Whether records end with one delimiter more than the header, as spreadsheets write them."""
+        return len(self.below) == len(self.names) + 1 and not self.below[-1]
+
 
 def check_options(encoding: str, delimiter: str | None) -> str:
     """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""
@@ -101,6 +106,8 @@ def _parse(head: bytes, start: int, delimiter: str, encoding: str, wanted: str) 
         names = tuple(next(parser))
         taken = parser.line_num
         below = tuple(next(parser, ()))
+    if len(below) == len(names) - 1 and not names[-1]:  # here the header has one more
+        names = names[:-1]
     # That very name, or else those that differ from it in case and surrounding spaces only.
     folded = [name.strip().casefold() for name in names]
     matches = [index for index, name in enumerate(names) if name == wanted]

@@ -51,7 +51,7 @@ class Records:
         self.decode = methodcaller("decode", encoding)
         self._lines = _split(pieces, header.cr, limit)
         self._delimiter = header.delimiter
-        self._width = len(header.names)
+        self._width, self._spare = len(header.names), header.spare
         self._open = range(0)  # physical lines at whose start a broken record was inside quotes
 
     def at(self, index: int) -> bytes | None:
@@ -69,6 +69,8 @@ class Records:
         record, width = Record(start), self._width
         try:
             record.fields = next(csv.reader(self._feed(record), delimiter=self._delimiter, strict=True), [])
+            if self._spare and len(record.fields) == width + 1 and not record.fields[-1]:
+                record.fields.pop()
             found = len(record.fields)
             record.sound = record.well_formed and found in (0, width)
             if found not in (0, width) and record.reason != "nul_byte":
@@ -117,15 +119,9 @@ class Records:
         """Whether `read` would take several lines for one record, if the parser does."""
         return sum(map(len, self.items[start:end])) <= self.limit and not self._is_open(start, start + 1)
 
-    def sound(self, index: int, count: int) -> bool:
-        """Whether the `count` records from line `index` on are sound, or as many as there are."""
-        while count and self.at(index) is not None:
-            record = self.read(index)
-            if not record.sound:
-                return False
-            count -= bool(record.fields)
-            index = record.end
-        return True
+    def sound(self, index: int) -> bool:
+        """Whether a sound record or a blank line starts at line `index`, or the file ends there."""
+        return self.at(index) is None or self.read(index).sound
 
 
 def _split(pieces: Iterable[bytes], cr: bool, limit: int) -> Iterator[list[bytes]]:

@@ -38,6 +38,8 @@ class FileReport(BaseModel):
     scored: int = 0
     positive: int = 0
     quarantined: dict[str, int] = {}
+    lines: int = 0
+    lines_quarantined: int = 0
     bytes: int = 0
     threshold: float | None = None
     seconds: float = 0.0
@@ -47,6 +49,11 @@ class FileReport(BaseModel):
     def rows_quarantined(self) -> int:
         """Quarantined rows, whatever the reason."""
         return sum(self.quarantined.values())
+
+    @property
+    def quarantined_share(self) -> float:
+        """That of the rows or, if larger, of the lines: lines that hold no record to be trusted count as one row."""
+        return max(self.rows_quarantined / max(self.rows, 1), self.lines_quarantined / max(self.lines, 1))
 
 
 def read(data: Layout, path: str) -> FileReport | None:
@@ -76,6 +83,8 @@ def read(data: Layout, path: str) -> FileReport | None:
             scored=int(footer["rows_scored"]),
             positive=int(footer["rows_positive"]),
             quarantined=reasons,
+            lines=int(footer["lines_in"]),
+            lines_quarantined=int(footer.get("lines_quarantined", 0)),
             bytes=int(footer["bytes_in"]),
             threshold=float(footer["threshold"]),
             histogram=json.loads(footer.get("histogram", "[]")),

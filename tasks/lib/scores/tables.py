@@ -127,6 +127,7 @@ class Tables:
         self.histogram = np.zeros(HISTOGRAM_BINS, np.int64)  # of the probabilities
         self.table_sha256 = self.quarantine_sha256 = ""  # known when they are published
         self.reasons: Counter[str] = Counter()
+        self.lines_quarantined = 0
         self._row_group: list[pa.RecordBatch] = []
         self._score_writer: Any = None
         self._quarantine_writer: Any = None
@@ -204,6 +205,7 @@ class Tables:
         ]
         self._quarantine_writer.write_table(pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA))
         self.reasons.update(span.reason for span in spans)
+        self.lines_quarantined += sum(span.last_line - span.first_line + 1 for span in spans)
 
     def publish(self, counts: Counts, superseded: Sequence[Path] = ()) -> None:
         """Checks that every row that was read is in one of the tables, and puts both in place of `superseded`.
@@ -225,6 +227,7 @@ class Tables:
             "rows_positive": self.positive,
             "blank_lines": counts.blank,
             "lines_in": counts.lines,
+            "lines_quarantined": self.lines_quarantined,
             "bytes_in": counts.bytes,
             "source_file": self.origin.source_file,
             "input_sha256": self.origin.input_sha256,
