@@ -21,7 +21,7 @@ from cyclopts import App, Parameter
 from prefect import flow
 
 from tasks.lib import files
-from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig
+from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig, SplitConfig
 from tasks.lib.corpus.sources import sources
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
@@ -82,7 +82,7 @@ def pipeline(
     prepared = step(write_shards, labelled, shards)
     fitted = step(fit_network, prepared, network, fit)
     evaluation = step(evaluate_network, prepared, fitted)
-    baseline = step(evaluate_baseline, prepared)
+    baseline = step(evaluate_baseline, labelled, SplitConfig(validation_split=shards.validation_split))
     plots = step(render_plots, fitted, evaluation)
     return step(write_bundle, labelled, prepared, fitted, evaluation, baseline, plots)
 

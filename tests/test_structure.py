@@ -27,7 +27,7 @@ HOUSE = {
     "tasks/lib/pruning": "tasks/lib/models |",
     "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb pyarrow:shards tensorflow:dataset",
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
-                         "scipy:metrics h5py:archive threadpoolctl:forward",
+                         "sklearn:ngrams scipy:ngrams h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing gzip:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "sqlite3:ledger",

@@ -11,6 +11,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ValidationSplit = Annotated[
+    float, Field(gt=0, lt=1, description="Share of the training reviews, the last ones, kept for validation.")
+]
 
 
 class StageConfig(BaseModel):
@@ -43,9 +46,13 @@ class ShardConfig(StageConfig):
         10_000, ge=4, le=1_000_000, description="Vocabulary: ids 0 to num_words - 1; rarer words become id 2."
     )
     maxlen: int = Field(200, ge=1, le=10_000, description="Token ids per review: the last ones, padded on the left.")
-    validation_split: float = Field(
-        0.2, gt=0, lt=1, description="Share of the training reviews, the last ones, kept for validation."
-    )
+    validation_split: ValidationSplit = 0.2
+
+
+class SplitConfig(StageConfig):
+    """How the training reviews are split: all of `ShardConfig` that the baseline depends on."""
+
+    validation_split: ValidationSplit
 
 
 class NetworkConfig(StageConfig):

@@ -86,7 +86,7 @@ class Fitted(Record):
 
 
 class Baseline(Record):
-    """How well a bag of words with logistic regression does on the same ids."""
+    """How well the n-gram baseline does on the test reviews."""
 
     accuracy: float
     seconds: float

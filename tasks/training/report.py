@@ -28,7 +28,7 @@ def log_training(data: Layout, bundle: Bundle, verdict: dict[str, str]) -> None:
     folder = data.root / bundle.folder
     log.info("Test accuracy: %.2f%%", 100 * bundle.metrics["accuracy"])
     log.info("Test loss: %.4f", bundle.metrics["loss"])
-    log.info("Baseline accuracy: %.2f%% (bag of words, logistic regression)", 100 * bundle.metrics["baseline_accuracy"])
+    log.info("Baseline accuracy: %.2f%% (n-grams, logistic regression)", 100 * bundle.metrics["baseline_accuracy"])
     if bundle.corpus == "sample":
         log.info(SYNTHETIC)
     log.info("Verdict: %s (%s)", verdict["verdict"], verdict["reason"])
@@ -49,7 +49,7 @@ def report_training(
         f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
         + (SYNTHETIC if bundle.corpus == "sample" else ""),
         "",
-        f"| test reviews | this model | {before if old else 'current model before'} | bag of words |",
+        f"| test reviews | this model | {before if old else 'current model before'} | n-gram baseline |",
         "| --- | ---: | ---: | ---: |",
         *(
             f"| {name} | {_number(new.get(name), form)} | {_number(old.get(name), form)} | {other} |"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prefect import Task
 
-from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig, StageConfig
+from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ShardConfig, SplitConfig, StageConfig
 from tasks.lib.corpus import sources
 from tasks.lib.layout import CLONE
 from tasks.training import caching
@@ -31,7 +31,7 @@ INPUTS: dict[Task[..., Any], list[Any]] = {
     write_shards: [RECORD, ShardConfig()],
     fit_network: [RECORD, NetworkConfig(), FitConfig()],
     evaluate_network: [RECORD, RECORD],
-    evaluate_baseline: [RECORD],
+    evaluate_baseline: [RECORD, SplitConfig(validation_split=0.2)],
     render_plots: [RECORD, RECORD],
     write_bundle: [RECORD] * 6,
 }
@@ -58,7 +58,8 @@ CODE: dict[str, set[str]] = {
     "lib/network/unrolled.py": {"fit", "evaluate"},
     "lib/network/archive.py": {"evaluate"},
     "lib/network/forward.py": {"evaluate"},
-    "lib/network/metrics.py": {"evaluate", "baseline"},
+    "lib/network/metrics.py": {"evaluate"},
+    "lib/network/ngrams.py": {"baseline"},
     "lib/figures.py": {"plot"},
     "lib/models/bundles.py": {"bundle"},
     "lib/models/releases.py": {"bundle"},
@@ -131,6 +132,7 @@ def test_another_python_that_runs_no_step(monkeypatch: pytest.MonkeyPatch) -> No
     ("edited", "steps"),
     [
         (ShardConfig(maxlen=7), {"prepare"}),
+        (SplitConfig(validation_split=0.5), {"baseline"}),
         (NetworkConfig(units=7), {"fit"}),
         (FitConfig(seed=7), {"fit"}),
     ],

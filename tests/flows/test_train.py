@@ -177,14 +177,15 @@ def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, mon
 
     def edited(module: str) -> dict[str, str]:
         return {
-            name: digest + ("!" if name.endswith("metrics.py") else "") for name, digest in original(module).items()
+            name: digest + ("!" if name.endswith(("metrics.py", "ngrams.py")) else "")
+            for name, digest in original(module).items()
         }
 
     monkeypatch.setattr(caching, "source_digests", edited)
     train_small(trained.root)
     reasons = made.reasons()
     assert {step for step, reason in reasons.items() if reason != "from the cache"} == {"evaluate", "baseline"}
-    assert reasons["baseline"] == "changed: code tasks/lib/network/metrics.py"
+    assert reasons["baseline"] == "changed: code tasks/lib/network/ngrams.py"
 
 
 def test_another_library_version_that_does_not_run_its_step(

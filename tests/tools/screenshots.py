@@ -86,7 +86,7 @@ def take(page: Page, house: House, trained: str) -> None:
     save(page, "form.png")
     show(page, f"{base}/runs/flow-run/{trained}", "train simple_rnn on sample")
     save(page, "run.png")
-    show(page, f"{base}/artifacts/artifact/{artifacts['train-report']}", "bag of words", height=1900)
+    show(page, f"{base}/artifacts/artifact/{artifacts['train-report']}", "n-gram baseline", height=1900)
     save(page, "train-report.png")
     show(page, f"{base}/artifacts/artifact/{artifacts['score-files']}", "reviews-test.csv.gz", 600, 1700)
     save(page, "score-files.png")

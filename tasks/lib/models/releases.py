@@ -79,7 +79,20 @@ def _readable(models: Path) -> Current | None:
 
 
 def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
-    """Whether `candidate` should become the current model, and why: (verdict, reason)."""
+    """Whether `candidate` should become the current model, and why: (verdict, reason).
+
+    The reason of a model that is worse than the n-gram baseline says so. The verdict does not depend on it.
+    """
+    verdict, reason = _compare(models, candidate, force)
+    metrics = bundles.read_metrics(models, candidate)
+    baseline = metrics.get("baseline_accuracy", 0.0)  # a bundle may lack it
+    if metrics["accuracy"] < baseline:
+        reason += f"; below the n-gram baseline of {baseline:.2%}"
+    return verdict, reason
+
+
+def _compare(models: Path, candidate: str, force: bool) -> tuple[Verdict, str]:
+    """Compares `candidate` to the current model."""
     current = read_current(models)
     if current is None:
         return "first", "there was no current model"

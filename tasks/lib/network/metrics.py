@@ -1,18 +1,15 @@
-"""How good the probabilities are, and how good those of a bag of words are."""
+"""How good the probabilities are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from sklearn.calibration import calibration_curve
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score, roc_curve
 
-from tasks.lib.tokens import START_ID, Ids, Labels
+from tasks.lib.tokens import Labels
 
 Probabilities = npt.NDArray[np.float32]
 CALIBRATION_BINS = 10
@@ -50,26 +47,3 @@ def curves(labels: Labels, probabilities: Probabilities) -> dict[str, list[float
     observed, predicted = calibration_curve(labels, probabilities, n_bins=CALIBRATION_BINS)
     count, _ = np.histogram(probabilities, CALIBRATION_BINS, (0, 1))
     return points | {"predicted": predicted.tolist(), "observed": observed.tolist(), "count": count.tolist()}
-
-
-def bag_of_words(blocks: Iterable[tuple[Ids, Labels]], num_words: int) -> tuple[sparse.csr_array, Labels]:
-    """The words of each review as a sparse array (rows, words) of 0 and 1, and the labels (rows,)."""
-    rows, labels = [], []
-    for ids, block_labels in blocks:
-        ones = np.ones(ids.size, np.float32)
-        starts = np.arange(0, ids.size + 1, ids.shape[1])
-        block = sparse.csr_array((ones, ids.reshape(-1), starts), shape=(len(ids), num_words))
-        block.sum_duplicates()
-        block.data[:] = 1
-        rows.append(block[:, START_ID + 1 :])  # padding and the start id are no words
-        labels.append(block_labels)
-    return sparse.vstack(rows, format="csr"), np.concatenate(labels)
-
-
-def baseline_accuracy(train: Iterable[tuple[Ids, Labels]], test: Iterable[tuple[Ids, Labels]], num_words: int) -> float:
-    """Test accuracy of logistic regression on bags of words, trained on the same ids as the network."""
-    words, labels = bag_of_words(train, num_words)
-    if len(np.unique(labels)) < 2:
-        return float(np.mean(np.concatenate([block for _, block in test]) == labels[0]))
-    classifier = LogisticRegression(C=0.1, max_iter=500).fit(words, labels)
-    return float(classifier.score(*bag_of_words(test, num_words)))

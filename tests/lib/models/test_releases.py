@@ -37,6 +37,17 @@ def test_a_wrong_verdict(tmp_path: Path, accuracy: float, corpus: str, force: bo
     assert releases.current_id(tmp_path) == (old if verdict == "held" else new)
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(("accuracy", "below"), [(0.79, True), (0.81, True), (0.85, False), (0.86, False)])
+def test_a_model_below_the_baseline_whose_verdict_does_not_say_so(
+    tmp_path: Path, accuracy: float, below: bool, force: bool
+) -> None:
+    releases.release(tmp_path, add(tmp_path, 1, 0.80))
+    _, reason = releases.release(tmp_path, add(tmp_path, 2, accuracy, baseline=0.85), force=force)
+    assert reason.endswith("; below the n-gram baseline of 85.00%") == below
+    assert ("baseline" in reason) == below
+
+
 def test_a_sample_model_that_keeps_an_imdb_model_from_release(tmp_path: Path) -> None:
     releases.release(tmp_path, add(tmp_path, 1, 0.99, "sample"))
     assert releases.release(tmp_path, add(tmp_path, 2, 0.70))[0] == "promoted"
