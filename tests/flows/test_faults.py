@@ -282,8 +282,8 @@ def test_one_bad_row_too_many_that_passes_or_loses_the_tables(trained: Layout, t
         score(paths=[tmp_path / "d.csv"], data_dir=trained.root)
     (table,) = score_tables(trained)
     assert str(caught.value).splitlines()[1:] == [
-        "  d.csv: 6 of 100 rows quarantined (6.0%), more than --max-quarantine 5.0%. Its tables were kept: see "
-        f"quarantine/{table.name}."
+        "  d.csv: 6 of 100 rows quarantined, 6 of 101 lines (6.0%), more than --max-quarantine 5.0%. Its tables were "
+        f"kept: see quarantine/{table.name}."
     ]
     assert pq.read_metadata(table).num_rows == 94
     assert pq.read_metadata(trained.quarantine / table.name).num_rows == 6

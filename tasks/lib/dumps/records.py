@@ -119,9 +119,15 @@ class Records:
         """Whether `read` would take several lines for one record, if the parser does."""
         return sum(map(len, self.items[start:end])) <= self.limit and not self._is_open(start, start + 1)
 
-    def sound(self, index: int) -> bool:
-        """Whether a sound record or a blank line starts at line `index`, or the file ends there."""
-        return self.at(index) is None or self.read(index).sound
+    def sound(self, index: int, count: int = 1) -> bool:
+        """Whether the `count` records from line `index` on are sound, or as many as there are."""
+        while count and self.at(index) is not None:
+            record = self.read(index)
+            if not record.sound:
+                return False
+            count -= bool(record.fields)
+            index = record.end
+        return True
 
 
 def _split(pieces: Iterable[bytes], cr: bool, limit: int) -> Iterator[list[bytes]]:

@@ -191,3 +191,16 @@ def test_random_bytes_are_refused_or_quarantined(tmp_path: Path) -> None:
 
 def test_file_of_one_endless_line_is_refused(tmp_path: Path) -> None:
     assert "no header line" in refused(tmp_path, b"review," * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("header", "end"), [(b"id,review\n", b",\n"), (b"id,review,\n", b"\n"), (b"id,review,\n", b",\n")]
+)
+def test_a_delimiter_too_many_at_the_end_of_every_row_or_of_the_header(
+    tmp_path: Path, header: bytes, end: bytes
+) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(header + b"1,good film" + end + b"2,bad film" + end)
+    _, (block,) = read(path)
+    assert [row[:2] for row in block.rows] == [["1", "good film"], ["2", "bad film"]]
+    assert not block.spans

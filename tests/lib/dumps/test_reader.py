@@ -8,7 +8,7 @@ import pytest
 
 from tasks.lib.dumps import reader
 from tasks.lib.errors import OutputError
-from tests.support.known_dumps import CASES, TEXT, THREE, Part, check, read, rows
+from tests.support.known_dumps import CASES, TEXT, THREE, Part, check, read, row, rows
 
 
 def test_long_spans_keep_all_their_bytes(tmp_path: Path) -> None:
@@ -71,3 +71,23 @@ def test_real_reviews_are_read_as_the_standard_library_reads_them(imdb_dir: Path
     dump, blocks = read(path)
     assert [fields for block in blocks for fields in block.rows] == right
     assert (list(dump.header), dump.counts.quarantined) == (header, 0)
+
+
+def test_an_untouched_record_whose_opening_quote_closes_the_one_before(tmp_path: Path) -> None:
+    """Its second line must not be a row of its own."""
+    text = b', he said ""The\n Kid"", or even ""The\n film""'
+    check(
+        tmp_path,
+        b"label,review\n",
+        [
+            (b'pos,"the closing quote is lost\n', "too_many_fields"),
+            (b'neg,"' + text + b'"\n', ["neg", text.decode().replace('""', '"')]),
+            row("pos", "next"),
+        ],
+    )
+
+
+def test_quotes_that_an_exporter_does_not_double_take_along_their_neighbours(tmp_path: Path) -> None:
+    good = [row(str(number), "fine film", "pos") for number in range(9)]
+    bad: list[Part] = [(b'%d,"he said "no" twice",pos\n' % number, "malformed_quote") for number in range(9)]
+    check(tmp_path, THREE, [part for pair in zip(good, bad, strict=True) for part in pair])
