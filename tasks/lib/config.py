@@ -132,7 +132,7 @@ class ScoreConfig(StageConfig):
         None, ge=1, description="Largest size of a dump in bytes, unpacked; default: no limit."
     )
     max_quarantine: float = Field(
-        0.05, ge=0, le=1, description="Share of quarantined rows in a file above which the run fails."
+        0.05, ge=0, le=1, description="Share of quarantined rows or lines in a file above which the run fails."
     )
     rescore: bool = Field(False, description="Score files again that this model has scored already.")
     min_age: float = Field(
