@@ -21,8 +21,9 @@ from prefect.runtime import flow_run
 
 from tasks.lib.config import RunnerConfig, ScoreConfig
 from tasks.running import command_line, events
+from tasks.scoring.batches import score_dumps
+from tasks.scoring.export import export_tables
 from tasks.scoring.find import describe_dumps, find_dumps
-from tasks.scoring.predict import export_tables, score_dumps
 from tasks.scoring.report import fail_on, publish_report, write_report
 from tasks.scoring.run import scoring_run
 

@@ -1,7 +1,7 @@
 """The stages of the two pipelines, one file each, and what surrounds a run.
 
     training/  download -> prepare -> fit -> evaluate -> plot -> publish
-    scoring/   find -> predict (by `cluster` on Dask) -> report
+    scoring/   find -> batches -> predict (by `cluster` on Dask) -> export -> report
     running/   environment, command line, locks, progress, events
 
 A stage holds thin Prefect tasks: check the inputs, compute, publish, log. What they compute with lives in `lib/`,

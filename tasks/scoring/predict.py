@@ -1,4 +1,4 @@
-"""Stage 2 of scoring: dumps in, a score table and a quarantine table for each out."""
+"""One batch of dumps in, a score table and a quarantine table for each out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,60 +19,17 @@ from prefect.runtime import task_run
 from prefect.states import Failed
 
 from tasks.lib import errors, scoring
-from tasks.lib.config import RunnerConfig, ScoreConfig
+from tasks.lib.config import ScoreConfig
 from tasks.lib.dumps.packing import printable
 from tasks.lib.layout import Layout
-from tasks.lib.scores import exports
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 from tasks.running import environment, progress
-from tasks.scoring.find import Dumps
-from tasks.scoring.run import ScoringRun
 
 log = logging.getLogger(environment.LOGGER)
 
-# A task run costs Prefect about 10 ms, a dump of 20 reviews 5: small ones share task runs, larger ones have their own.
-SMALL, BATCH = 1_000_000, 4_000_000  # bytes
+SMALL = 1_000_000  # bytes
 DUMPS_AT_ONCE = 2  # small ones: while one waits for the disk, another is scored
-
-
-def score_dumps(run: ScoringRun, dumps: Sequence[Dump], runner: RunnerConfig) -> None:
-    """Scores the dumps, here or on a cluster. One that fails does not keep the others from being scored."""
-    if not dumps:
-        return
-    open_model.cache_clear()
-    open_model(run.data.models, run.model_id)  # a damaged model ends the run before the first row
-    bar = progress.Progress("score-progress", f"{len(dumps):,} dumps")
-    done = 0
-    with closing(_scored(run, batches(dumps), runner)) as results:
-        for reports in results:
-            run.enter(reports)
-            done += len(reports)
-            bar.show(100 * done / len(dumps), reports[-1].file)
-
-
-def batches(dumps: Sequence[Dump]) -> list[list[Dump]]:
-    """The dumps in their order: a large one alone, small ones together up to `BATCH` bytes."""
-    made: list[list[Dump]] = []
-    room = 0
-    for dump in dumps:
-        if not made or dump.size > min(SMALL, room):
-            made.append([])
-            room = BATCH if dump.size <= SMALL else 0
-        made[-1].append(dump)
-        room -= dump.size
-    return made
-
-
-def _scored(run: ScoringRun, todo: list[list[Dump]], runner: RunnerConfig) -> Generator[list[FileReport], None, None]:
-    if runner.runner == "dask":
-        from tasks.scoring import cluster  # it loads Dask
-
-        yield from cluster.score(run, todo, runner)
-    else:
-        for batch in todo:
-            state = score_batch(batch, run.model_id, run.options, run.data.root, return_state=True)
-            yield results(state)
 
 
 def results(state: State[Any]) -> list[FileReport]:
@@ -139,46 +96,6 @@ def summary(report: FileReport) -> str:
     speed = f"{report.rows / max(report.seconds, 1e-3):,.0f} reviews/s -> " if report.seconds else "-> "
     scored = f"{report.scored:,} scored ({share:.1%} positive)"
     return f"{report.file}: {report.rows:,} rows, {scored}, {quarantined}, {speed}{report.table}"
-
-
-def export_tables(run: ScoringRun, dumps: Dumps) -> None:
-    """With `--csv`, writes the table of each dump as CSV, new or not, unless that has been done."""
-    if not run.options.csv:
-        return
-    scored = {report.table: report for report in run.reports if report.table}
-    todo = [report for report in scored.values() if not run.ledger.exported(report.table)]
-    todo += [
-        FileReport(file=dump.name, status="exported", model_id=run.model_id, table=dump.table, sha256=dump.sha256)
-        for dump in dumps.scored
-        if dump.table not in scored and not _is_exported(run, dump.table)
-    ]
-    if todo:
-        done = export_batch(todo, run.data.root)
-        run.ledger.enter_exports(report.table for report in done if report.csv)
-        run.replace(done)
-
-
-def _is_exported(run: ScoringRun, table: str) -> bool:
-    return run.ledger.exported(table) and exports.path(run.data, run.data.root / table).exists()
-
-
-@task(name="export", task_run_name="export tables", persist_result=False)
-def export_batch(reports: list[FileReport], data_dir: Path) -> list[FileReport]:
-    """Writes the tables as CSV; a report says where, or why not."""
-    data = Layout(data_dir)
-    return [_export(report, data) for report in reports]
-
-
-def _export(report: FileReport, data: Layout) -> FileReport:
-    table = data.root / report.table
-    path = exports.path(data, table)
-    try:
-        with no_text_in_errors(report.file):
-            exports.write(table, path)
-    except errors.PipelineError as error:
-        return report.model_copy(update={"status": "failed", "reason": f"{report.file}: not exported: {error}"})
-    log.info("%s: exported -> %s", report.file, data.relative(path))
-    return report.model_copy(update={"csv": data.relative(path)})
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Stage 3 of scoring: what the run did, as JSON and a histogram, and in Prefect's UI."""
+"""Stage 4 of scoring: what the run did, as JSON and a histogram, and in Prefect's UI."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""Stage 2 of scoring: the new dumps in batches, each scored by a task run, here or on a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+
+from tasks.lib.config import RunnerConfig
+from tasks.lib.scores.inbox import Dump
+from tasks.lib.scores.reports import FileReport
+from tasks.running import progress
+from tasks.scoring.predict import SMALL, open_model, results, score_batch
+from tasks.scoring.run import ScoringRun
+
+# A task run costs Prefect about 10 ms, a dump of 20 reviews 5: small ones share task runs, larger ones have their own.
+BATCH = 4_000_000  # bytes
+
+
+def score_dumps(run: ScoringRun, dumps: Sequence[Dump], runner: RunnerConfig) -> None:
+    """Scores the dumps, here or on a cluster. One that fails does not keep the others from being scored."""
+    if not dumps:
+        return
+    open_model.cache_clear()
+    open_model(run.data.models, run.model_id)  # a damaged model ends the run before the first row
+    bar = progress.Progress("score-progress", f"{len(dumps):,} dumps")
+    done = 0
+    with closing(_scored(run, batches(dumps), runner)) as scored:
+        for reports in scored:
+            run.enter(reports)
+            done += len(reports)
+            bar.show(100 * done / len(dumps), reports[-1].file)
+
+
+def batches(dumps: Sequence[Dump]) -> list[list[Dump]]:
+    """The dumps in their order: a large one alone, small ones together up to `BATCH` bytes."""
+    made: list[list[Dump]] = []
+    room = 0
+    for dump in dumps:
+        if not made or dump.size > min(SMALL, room):
+            made.append([])
+            room = BATCH if dump.size <= SMALL else 0
+        made[-1].append(dump)
+        room -= dump.size
+    return made
+
+
+def _scored(run: ScoringRun, todo: list[list[Dump]], runner: RunnerConfig) -> Generator[list[FileReport], None, None]:
+    if runner.runner == "dask":
+        from tasks.scoring import cluster  # it loads Dask
+
+        yield from cluster.score(run, todo, runner)
+    else:
+        for batch in todo:
+            state = score_batch(batch, run.model_id, run.options, run.data.root, return_state=True)
+            yield results(state)
