@@ -1,4 +1,4 @@
-"""List the models, make one of them current, or go back to the previous one."""
+"""List the models, compare two of them, make one current, or go back to the previous one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cyclopts import App
 
 from tasks.lib import errors
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles, releases
+from tasks.lib.models import bundles, comparison, releases
 from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -46,6 +46,23 @@ def _facts(models: Path, model_id: str) -> str:
         return f"damaged: {error}"
     measured = bundles.read_metrics(models, model_id)
     return f"corpus {manifest['corpus']:<7} test accuracy {measured['accuracy']:.2%}  epochs {measured['epochs']}"
+
+
+@app.command
+def compare(first: str, second: str, /, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
+    """Compare two models on the test reviews; the difference is the first minus the second."""
+    models = Layout(data_dir.resolve()).models
+    new, old = comparison.read(models, first), comparison.read(models, second)
+    found = comparison.compare(new, old)
+    log.info("%-12s %24s %24s", "", first, second)
+    for name, form in (("accuracy", ".2%"), ("loss", ".4f"), ("auc", ".4f")):
+        log.info("%-12s %24s %24s", name, _number(new.metrics[name], form), _number(old.metrics[name], form))
+    log.info("%-12s %s", "difference", found)
+    log.info("%-12s on %s of %s test reviews", "disagreement", f"{found.disagreements:,}", f"{found.reviews:,}")
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 @app.command

@@ -98,7 +98,15 @@ def test_a_column_that_the_docs_lack(column: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [bundles.MODEL, bundles.WORD_INDEX, bundles.MANIFEST, bundles.METRICS, releases.CURRENT, releases.RELEASES],
+    [
+        bundles.MODEL,
+        bundles.WORD_INDEX,
+        bundles.MANIFEST,
+        bundles.METRICS,
+        bundles.PREDICTIONS,
+        releases.CURRENT,
+        releases.RELEASES,
+    ],
 )
 def test_a_file_of_a_model_that_the_docs_lack(name: str) -> None:
     assert re.search(rf"`(data/models/)?{re.escape(name)}`", PAGES["docs/training.md"])

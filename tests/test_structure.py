@@ -31,7 +31,7 @@ HOUSE = {
     "tasks/lib/dumps":   "| bz2:packing gzip:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "sqlite3:ledger",
-    "tasks/lib/models":  "|",
+    "tasks/lib/models":  "| pyarrow:predictions",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }
 # fmt: on

@@ -94,6 +94,13 @@ class ReleaseConfig(StageConfig):
     """When a new model replaces the current one."""
 
     force: bool = Field(False, description="Make the new model current even if it is worse, or from the sample corpus.")
+    margin: float = Field(
+        -0.5,
+        ge=-100,
+        le=100,
+        description="Hold the new model if its gain in test accuracy may be below so many percentage points: the lower "
+        "end of the 95 % interval counts.",
+    )
 
 
 class RunnerConfig(StageConfig):

@@ -93,8 +93,9 @@ class Baseline(Record):
 
 
 class Evaluation(Record):
-    """Metrics on the test reviews, and the points of the curves that the evaluation plot shows."""
+    """Metrics on the test reviews, the file of their predictions, and the curves that the evaluation plot shows."""
 
+    predictions: str
     metrics: dict[str, Any]
     curves: dict[str, list[float]]
 

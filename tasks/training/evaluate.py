@@ -10,6 +10,9 @@ from prefect import task
 
 from tasks.lib import errors, files
 from tasks.lib.corpus import shards
+from tasks.lib.layout import Layout
+from tasks.lib.models import predictions
+from tasks.lib.models.predictions import Predictions
 from tasks.lib.network.forward import Scorer
 from tasks.running import environment
 from tasks.training.artifacts import Evaluation, Fitted, Shards
@@ -25,7 +28,7 @@ TOLERANCE = 0.01  # between Keras, on a GPU in TF32, and the scorer: rounding al
 @task(
     name="evaluate",
     task_run_name="evaluate {fitted.model}",
-    cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn", "keras", "tensorflow")),
+    cache_policy=MadeFrom(libraries=("numpy", "pyarrow", "scipy", "scikit-learn", "keras", "tensorflow")),
 )
 def evaluate_network(prepared: Shards, fitted: Fitted, data_dir: Path) -> Evaluation:
     """Scores the test reviews with the code that scores new ones, and measures the result.
@@ -54,4 +57,15 @@ def evaluate_network(prepared: Shards, fitted: Fitted, data_dir: Path) -> Evalua
     measured = metrics.evaluate(labels, probabilities, THRESHOLD) | {"keras_difference": difference}
     log.info("test accuracy %.2f%%, loss %.4f", 100 * measured["accuracy"], measured["loss"])
     curves = metrics.curves(labels, probabilities)
-    return Evaluation(identity=files.digest(measured, curves), metrics=measured, curves=curves)
+    identity = files.digest(measured, curves, files.arrays_digest([labels, probabilities]))
+    data = Layout(data_dir)
+    path = data.work / f"predictions-{identity[:16]}.parquet"
+    with files.new_file(path) as temporary:
+        predictions.write(temporary, Predictions(labels, probabilities))
+    return Evaluation(
+        identity=identity,
+        made_files={data.relative(path): files.sha256(path)},
+        predictions=data.relative(path),
+        metrics=measured,
+        curves=curves,
+    )

@@ -58,7 +58,7 @@ def write_bundle(
         "parameters": fitted.parameters,
         "libraries": {name: version(name) for name in LIBRARIES},
         "made_of": made_of,
-        "used": sorted(name for record in (corpus, prepared, fitted, plots) for name in record.made_files),
+        "used": sorted(name for record in (corpus, prepared, fitted, evaluation, plots) for name in record.made_files),
     }
     measured = evaluation.metrics | {
         "baseline_accuracy": baseline.accuracy,
@@ -72,6 +72,7 @@ def write_bundle(
         bundles.MODEL: (data_dir / fitted.model).read_bytes(),
         bundles.WORD_INDEX: (data_dir / corpus.word_index).read_bytes(),
         bundles.METRICS: files.json_bytes(measured),
+        bundles.PREDICTIONS: (data_dir / evaluation.predictions).read_bytes(),
         "history.csv": _history_csv(fitted.history),
         **{Path(name).name: (data_dir / name).read_bytes() for name in plots.made_files},
     }
@@ -103,5 +104,5 @@ def release_model(bundle: Bundle, config: ReleaseConfig, data_dir: Path) -> dict
     """Makes the model current, or holds it: {"verdict": ..., "reason": ...}. Never cached: it depends on today."""
     data = Layout(data_dir)
     with locks.waiting(data.locks / locks.RELEASE):
-        verdict, reason = releases.release(data.models, bundle.model_id, force=config.force)
+        verdict, reason = releases.release(data.models, bundle.model_id, config)
     return {"verdict": verdict, "reason": reason}

@@ -50,7 +50,7 @@ CODE: dict[str, set[str]] = {
     "lib/corpus/sources.py": {"download"},
     "lib/corpus/imdb.py": {"download", "prepare", "fit", "evaluate", "baseline"},
     "lib/tokens.py": {"download", "prepare", "fit", "evaluate", "baseline"},
-    "lib/arrow.py": {"prepare", "fit", "evaluate", "baseline"},
+    "lib/arrow.py": {"prepare", "fit", "evaluate", "baseline", "bundle"},
     "lib/corpus/shards.py": {"prepare", "fit", "evaluate", "baseline"},
     "lib/corpus/dataset.py": {"fit", "evaluate"},
     "lib/network/model.py": {"fit", "evaluate"},
@@ -62,11 +62,13 @@ CODE: dict[str, set[str]] = {
     "lib/network/ngrams.py": {"baseline"},
     "lib/figures.py": {"plot"},
     "lib/models/bundles.py": {"bundle"},
+    "lib/models/predictions.py": {"evaluate", "bundle"},
+    "lib/models/comparison.py": {"bundle"},
     "lib/models/releases.py": {"bundle"},
 }
 VERSIONS: dict[str, set[str]] = {
     "numpy": {"prepare", "fit", "evaluate", "baseline", "bundle"},
-    "pyarrow": {"prepare", "bundle"},
+    "pyarrow": {"prepare", "evaluate", "bundle"},
     "scipy": {"evaluate", "baseline", "bundle"},
     "scikit-learn": {"evaluate", "baseline", "bundle"},
     "tensorflow": {"fit", "evaluate", "bundle"},

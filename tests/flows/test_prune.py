@@ -44,6 +44,7 @@ def test_a_current_model_that_is_pruned_or_made_again(
     assert bundles.model_ids(trained.models) == [current]
     assert len(everything(trained)) < len(before)
     assert len(list(trained.shards.iterdir())) == 1
+    assert len(list(trained.work.glob("predictions-*"))) == 1
     caplog.set_level("INFO", "sentiment")
     train_small(trained.root)
     assert sum("from the cache" in message for message in caplog.messages) == 7

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -18,6 +19,7 @@ from tasks.lib.config import FitConfig, ReleaseConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import events
+from tests.support import models
 from tests.support.training import train_small
 
 NOWHERE = "http://127.0.0.1:9/api"
@@ -67,6 +69,50 @@ def test_a_promotion_by_hand_that_nobody_hears_of(two: tuple[Layout, str, str], 
     told = event["payload"]
     assert (told["replaces"], told["verdict"], told["corpus"]) == (current, "forced", "sample")
     assert told["accuracy"] == bundles.read_metrics(data.models, other)["accuracy"]
+
+
+def test_a_comparison_that_is_not_that_of_the_predictions(two: tuple[Layout, str, str]) -> None:
+    data, current, other = two
+    done = command(data, "compare", other, current)
+    assert done.returncode == 0
+    assert not re.search(r"\|\s+prefect\b", done.stderr)
+    metrics = [bundles.read_metrics(data.models, name) for name in (other, current)]
+    tables = [pd.read_parquet(data.models / name / bundles.PREDICTIONS) for name in (other, current)]
+    positive = [table["positive_probability"] >= 0.5 for table in tables]
+    points = 100 * (metrics[0]["accuracy"] - metrics[1]["accuracy"])
+    header, *rows, difference, disagreement = done.stdout.splitlines()
+    assert header.split() == [other, current]
+    assert [row.split() for row in rows] == [
+        [name, *(format(measured[name], form) for measured in metrics)]
+        for name, form in (("accuracy", ".2%"), ("loss", ".4f"), ("auc", ".4f"))
+    ]
+    assert f" {points:+z.2f} points, 95% interval " in difference
+    assert disagreement.split(None, 1)[1] == f"on {(positive[0] != positive[1]).sum()} of 500 test reviews"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("unknown", "no model 'gru-000000000000'"),
+        ("damaged", "predictions.parquet: does not have the sha256"),
+        ("without predictions", "has no predictions.parquet"),
+    ],
+)
+def test_a_model_that_cannot_be_compared_and_ends_in_more_than_a_line(
+    two: tuple[Layout, str, str], wrong: str, expected: str
+) -> None:
+    data, current, other = two
+    if wrong == "unknown":
+        other = "gru-000000000000"
+    elif wrong == "damaged":
+        (data.models / other / bundles.PREDICTIONS).write_bytes(b"damaged")
+    else:
+        other = models.add(data.models, 1, 0.8, "sample")
+    done = command(data, "compare", current, other)
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert line.startswith("error: ")
+    assert expected in line
 
 
 def test_a_rollback_that_nobody_hears_of(two: tuple[Layout, str, str], sent: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -54,7 +55,7 @@ class Made:
 
 def test_a_bundle_that_lacks_what_scoring_needs(trained: Layout, model_id: str) -> None:
     folder = trained.models / model_id
-    expected = {"model.keras", "word_index.json", "manifest.json", "metrics.json", "history.csv"}
+    expected = {"model.keras", "word_index.json", "manifest.json", "metrics.json", "history.csv", "predictions.parquet"}
     assert {path.name for path in folder.iterdir()} == expected | {"loss.png", "evaluation.png"}
     manifest = bundles.read_bundle(trained.models, model_id)
     assert manifest["corpus"] == "sample"
@@ -72,6 +73,28 @@ def test_metrics_that_do_not_agree_with_each_other(trained: Layout, model_id: st
     assert measured["keras_difference"] < 1e-5
 
 
+def test_predictions_that_are_not_those_of_the_test_reviews(trained: Layout, model_id: str, sample: Path) -> None:
+    measured = bundles.read_metrics(trained.models, model_id)
+    found = pd.read_parquet(trained.models / model_id / bundles.PREDICTIONS)
+    assert found.dtypes.astype(str).to_dict() == {"label": "uint8", "positive_probability": "float32"}
+    score(paths=[sample / "reviews-test.csv.gz"], data_dir=trained.root)
+    (path,) = trained.scores.glob("model=*/*.parquet")
+    table = pd.read_parquet(path).iloc[keras_order(2000, 500)]
+    assert list(found["label"] == 1) == list(table["sentiment"] == "positive")
+    np.testing.assert_allclose(found["positive_probability"], table["positive_probability"], atol=1e-6)
+    right = (found["positive_probability"] >= measured["threshold"]) == found["label"]
+    assert right.mean() == measured["accuracy"]
+
+
+def keras_order(train: int, test: int) -> list[int]:
+    """Where `keras.datasets.imdb.load_data` takes the test reviews from: it shuffles both splits."""
+    chance = np.random.RandomState(113)
+    chance.shuffle(np.arange(train))
+    indices = np.arange(test)
+    chance.shuffle(indices)
+    return indices.tolist()
+
+
 def test_a_second_run_that_makes_anything_again(trained: Layout, model_id: str, made: Made) -> None:
     train_small(trained.root)
     assert made.again() == set()
@@ -84,7 +107,9 @@ def test_a_second_run_that_makes_anything_again(trained: Layout, model_id: str, 
         ("raw/*.npz", "download", "flipped"),
         ("shards/*/train-00000-of-*.parquet", "prepare", "truncated"),
         ("work/fit-*/model.keras", "fit", "missing"),
+        ("work/predictions-*.parquet", "evaluate", "flipped"),
         ("models/*/model.keras", "bundle", "flipped"),
+        ("models/*/predictions.parquet", "bundle", "flipped"),
         ("models/*/metrics.json", "bundle", "missing"),
     ],
 )

@@ -1,18 +1,44 @@
-"""Bundles without a network, for what looks at names, metrics and checksums alone."""
+"""Bundles without a network, for what looks at names, metrics, predictions and checksums alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from tasks.lib import files
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, predictions
 
 
 def add(models: Path, number: int, accuracy: float, corpus: str = "imdb", baseline: float = 0.0) -> str:
-    """A bundle with the least that releases look at."""
-    made_of = {"number": number}
+    """A bundle with the least that releases look at, without predictions."""
+    metrics = {"accuracy": accuracy, "baseline_accuracy": baseline}
+    return _write(models, {"number": number}, {bundles.METRICS: files.json_bytes(metrics)}, corpus)
+
+
+def add_tested(
+    models: Path, number: int, right: npt.NDArray[np.bool_], *, threshold: float = 0.5, first_label: int = 0
+) -> str:
+    """A bundle with predictions: `right` says on which test reviews. Their labels alternate, from `first_label` on."""
+    labels = ((np.arange(len(right)) + first_label) % 2).astype(np.uint8)
+    positive = (labels == 1) == right
+    probabilities = np.where(positive, threshold, threshold / 2).astype(np.float32)
+    files.make_folder(models)
+    path = models / ".predictions"
+    predictions.write(path, predictions.Predictions(labels, probabilities))
+    contents = {
+        bundles.METRICS: files.json_bytes({"accuracy": float(right.mean()), "loss": 0.4321, "auc": None}),
+        bundles.PREDICTIONS: path.read_bytes(),
+    }
+    path.unlink()
+    return _write(models, {"number": number, "threshold": threshold}, contents, "imdb")
+
+
+def _write(models: Path, made_of: dict[str, Any], contents: dict[str, bytes], corpus: str) -> str:
     model_id = bundles.model_id("gru", made_of)
     facts = {"model_id": model_id, "cell": "gru", "corpus": corpus, "made_of": made_of}
-    metrics = files.json_bytes({"accuracy": accuracy, "baseline_accuracy": baseline})
-    bundles.write_bundle(models / model_id, {"metrics.json": metrics, "model.keras": b"weights"}, facts)
+    facts |= {name: value for name, value in made_of.items() if name == "threshold"}
+    bundles.write_bundle(models / model_id, contents | {bundles.MODEL: b"weights"}, facts)
     return model_id

@@ -14,6 +14,7 @@ MANIFEST = "manifest.json"
 MODEL = "model.keras"
 WORD_INDEX = "word_index.json"
 METRICS = "metrics.json"
+PREDICTIONS = "predictions.parquet"
 
 
 def model_id(cell: str, made_of: Mapping[str, Any]) -> str:

@@ -10,10 +10,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tasks.lib import errors, files
-from tasks.lib.models import bundles
+from tasks.lib.config import ReleaseConfig
+from tasks.lib.models import bundles, comparison
 
 CURRENT = "current.json"
 RELEASES = "releases.jsonl"
@@ -78,12 +79,12 @@ def _readable(models: Path) -> Current | None:
         return None
 
 
-def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
+def judge(models: Path, candidate: str, config: ReleaseConfig = ReleaseConfig()) -> tuple[Verdict, str]:
     """Whether `candidate` should become the current model, and why: (verdict, reason).
 
     The reason of a model that is worse than the n-gram baseline says so. The verdict does not depend on it.
     """
-    verdict, reason = _compare(models, candidate, force)
+    verdict, reason = _compare(models, candidate, config)
     metrics = bundles.read_metrics(models, candidate)
     baseline = metrics.get("baseline_accuracy", 0.0)  # a bundle may lack it
     if metrics["accuracy"] < baseline:
@@ -91,35 +92,46 @@ def judge(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict
     return verdict, reason
 
 
-def _compare(models: Path, candidate: str, force: bool) -> tuple[Verdict, str]:
+def _compare(models: Path, candidate: str, config: ReleaseConfig) -> tuple[Verdict, str]:
     """Compares `candidate` to the current model."""
     current = read_current(models)
     if current is None:
         return "first", "there was no current model"
-    if force:
+    if config.force:
         return "forced", f"it replaces {current.model_id} because --force was given"
     if candidate in current.rolled_back:
         return "held", f"it was rolled back before; promote it by hand to use it instead of {current.model_id}"
-    new, old = _measured(models, candidate), _measured(models, current.model_id)
+    new, old = _tested(models, candidate), _tested(models, current.model_id)
     if old is None or new is None:
         return "promoted", f"the current model {current.model_id} is gone or damaged"
-    if new["corpus"] != old["corpus"]:
-        if new["corpus"] == "sample":
-            return "held", f"it was trained on the sample corpus, {current.model_id} on {old['corpus']}"
-        return "promoted", f"{current.model_id} was trained on the {old['corpus']} corpus"
-    comparison = f"test accuracy {new['accuracy']:.2%} against {old['accuracy']:.2%} of {current.model_id}"
-    return ("promoted" if new["accuracy"] >= old["accuracy"] else "held"), comparison
+    if new.corpus != old.corpus:
+        if new.corpus == "sample":
+            return "held", f"it was trained on the sample corpus, {current.model_id} on {old.corpus}"
+        return "promoted", f"{current.model_id} was trained on the {old.corpus} corpus"
+    return _compare_accuracies(new, old, config.margin)
 
 
-def _measured(models: Path, wanted: str) -> dict[str, Any] | None:
+def _compare_accuracies(new: comparison.Tested, old: comparison.Tested, margin: float) -> tuple[Verdict, str]:
+    """Compares by the interval of the difference, or the accuracies as they are if there is no interval."""
+    accuracy, before = new.metrics["accuracy"], old.metrics["accuracy"]
+    reason = f"test accuracy {accuracy:.2%} against {before:.2%} of {old.model_id}"
     try:
-        manifest = bundles.read_bundle(models, wanted)
-        return {"corpus": manifest["corpus"], "accuracy": bundles.read_metrics(models, wanted)["accuracy"]}
+        difference = comparison.compare(new, old)
+    except errors.ModelError as error:
+        return ("promoted" if accuracy >= before else "held"), f"{reason}; no interval: {error}"
+    if difference.lower < margin:
+        return "held", f"{reason}: {difference}, which begins below --margin {margin:g}"
+    return "promoted", f"{reason}: {difference}"
+
+
+def _tested(models: Path, wanted: str) -> comparison.Tested | None:
+    try:
+        return comparison.read(models, wanted)
     except errors.ModelError:
         return None
 
 
-def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdict, str]:
+def release(models: Path, candidate: str, config: ReleaseConfig = ReleaseConfig()) -> tuple[Verdict, str]:
     """Judges `candidate`, records the verdict, and makes it current unless it is held: (verdict, reason).
 
     Releasing the current model changes nothing and returns the verdict of its release. Raises `ModelError` if the
@@ -130,7 +142,7 @@ def release(models: Path, candidate: str, *, force: bool = False) -> tuple[Verdi
     current = read_current(models)
     if current is not None and current.model_id == candidate:
         return current.verdict, current.reason
-    verdict, reason = judge(models, candidate, force=force)
+    verdict, reason = judge(models, candidate, config)
     if verdict == "held":
         _record(models, Current(candidate, verdict, reason, _now()))
     else:

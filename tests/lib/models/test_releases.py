@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasks.lib import errors, files
-from tasks.lib.models import releases
-from tests.support.models import add
+from tasks.lib.config import ReleaseConfig
+from tasks.lib.models import bundles, comparison, releases
+from tests.support.models import add, add_tested
 
 
 def test_a_first_model_that_does_not_become_current(tmp_path: Path) -> None:
@@ -33,8 +35,85 @@ def test_a_wrong_verdict(tmp_path: Path, accuracy: float, corpus: str, force: bo
     old = add(tmp_path, 1, 0.80)
     releases.release(tmp_path, old)
     new = add(tmp_path, 2, accuracy, corpus)
-    assert releases.release(tmp_path, new, force=force)[0] == verdict
+    assert releases.release(tmp_path, new, ReleaseConfig(force=force))[0] == verdict
     assert releases.current_id(tmp_path) == (old if verdict == "held" else new)
+
+
+def release_after(models: Path, better: int, worse: int, margin: float = -0.5) -> tuple[str, str]:
+    """The verdict on a model that alone is right on so many of 10,000 test reviews, and alone wrong on so many."""
+    right = np.ones((2, 10_000), np.bool_)
+    right[0, :better] = False
+    right[1, better : better + worse] = False
+    old, new = (add_tested(models, number, answers) for number, answers in enumerate(right, start=1))
+    releases.release(models, old)
+    verdict, reason = releases.release(models, new, ReleaseConfig(margin=margin))
+    assert releases.current_id(models) == (old if verdict == "held" else new)
+    assert f" of {old}: " in reason
+    return verdict, reason
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "verdict"),
+    [(200, 100, "promoted"), (100, 100, "promoted"), (10, 40, "promoted"), (100, 140, "held"), (1000, 1000, "held")],
+)
+def test_a_verdict_by_the_figures_alone_whose_difference_chance_may_have_made(
+    tmp_path: Path, better: int, worse: int, verdict: str
+) -> None:
+    assert release_after(tmp_path, better, worse)[0] == verdict
+
+
+def test_a_margin_that_holds_at_its_edge_or_does_not_hold_below_it(tmp_path: Path) -> None:
+    edge = comparison.difference(100, 140, 10_000).lower
+    assert release_after(tmp_path / "at", 100, 140, edge)[0] == "promoted"
+    assert release_after(tmp_path / "above", 100, 140, np.nextafter(edge, np.inf))[0] == "held"
+    assert release_after(tmp_path / "default", 0, 10_000, -100)[0] == "promoted"
+    assert release_after(tmp_path / "equal", 0, 0, 0)[0] == "promoted"
+    assert release_after(tmp_path / "equal, not better", 0, 0, 0.01)[0] == "held"
+
+
+def test_a_reason_without_the_figures(tmp_path: Path) -> None:
+    _, reason = release_after(tmp_path / "promoted", 200, 100)
+    figures = comparison.difference(200, 100, 10_000)
+    assert reason.startswith("test accuracy 99.00% against 98.00% of gru-")
+    assert reason.endswith(f": +1.00 points, 95% interval {figures.lower:+.2f} to {figures.upper:+.2f}")
+    _, reason = release_after(tmp_path / "held", 100, 140)
+    figures = comparison.difference(100, 140, 10_000)
+    expected = f": -0.40 points, 95% interval {figures.lower:+.2f} to {figures.upper:+.2f}"
+    assert reason.endswith(f"{expected}, which begins below --margin -0.5")
+
+
+@pytest.mark.parametrize(("accuracy", "verdict"), [(1.0, "promoted"), (0.9, "held")])
+def test_a_model_without_predictions_that_blocks_a_release(tmp_path: Path, accuracy: float, verdict: str) -> None:
+    """As a model of an earlier version, whose bundle has none; either of the two may be the one."""
+    tested = add_tested(tmp_path, 1, np.arange(100) >= 5)
+    older = add(tmp_path, 2, accuracy)
+    releases.release(tmp_path, tested)
+    found, reason = releases.release(tmp_path, older)
+    assert (found, releases.current_id(tmp_path)) == (verdict, older if verdict == "promoted" else tested)
+    assert f"; no interval: {older} has no {bundles.PREDICTIONS}" in reason
+    releases.promote(tmp_path, older)
+    assert releases.judge(tmp_path, tested)[0] == ("held" if verdict == "promoted" else "promoted")
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [(4, "promoted"), (5, "promoted"), (6, "held")])
+def test_other_test_reviews_whose_accuracies_are_not_compared(tmp_path: Path, wrong: int, verdict: str) -> None:
+    releases.release(tmp_path, add_tested(tmp_path, 1, np.arange(100) >= 5))
+    new = add_tested(tmp_path, 2, np.arange(100) >= wrong, first_label=1)
+    found, reason = releases.release(tmp_path, new)
+    assert found == verdict
+    assert "; no interval: " in reason
+    assert "different reviews" in reason
+
+
+def test_damaged_predictions_that_are_compared(tmp_path: Path) -> None:
+    current, candidate = (add_tested(tmp_path, number, np.arange(100) >= 5 * number) for number in (1, 2))
+    releases.release(tmp_path, current)
+    (tmp_path / current / bundles.PREDICTIONS).write_bytes(b"damaged")
+    assert releases.release(tmp_path, candidate) == (
+        "promoted", f"the current model {current} is gone or damaged",
+    )  # fmt: skip
+    with pytest.raises(errors.ModelError, match=r"predictions\.parquet: does not have the sha256"):
+        releases.release(tmp_path, current)
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -43,7 +122,8 @@ def test_a_model_below_the_baseline_whose_verdict_does_not_say_so(
     tmp_path: Path, accuracy: float, below: bool, force: bool
 ) -> None:
     releases.release(tmp_path, add(tmp_path, 1, 0.80))
-    _, reason = releases.release(tmp_path, add(tmp_path, 2, accuracy, baseline=0.85), force=force)
+    new = add(tmp_path, 2, accuracy, baseline=0.85)
+    _, reason = releases.release(tmp_path, new, ReleaseConfig(force=force))
     assert reason.endswith("; below the n-gram baseline of 85.00%") == below
     assert ("baseline" in reason) == below
 

@@ -1,0 +1,62 @@
+"""The file of predictions: what is written is read, and what is damaged is not."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.lib import errors
+from tasks.lib.models import predictions
+
+LABELS = np.random.default_rng(0).integers(0, 2, 1000, np.uint8)
+PROBABILITIES = np.random.default_rng(1).random(1000, np.float32)
+
+
+def written(folder: Path) -> Path:
+    path = folder / "predictions.parquet"
+    predictions.write(path, predictions.Predictions(LABELS, PROBABILITIES))
+    return path
+
+
+def test_predictions_that_are_read_other_than_they_were_written(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    labels, probabilities = predictions.read(path)
+    assert labels.dtype == np.uint8
+    assert probabilities.dtype == np.float32
+    np.testing.assert_array_equal(labels, LABELS)
+    np.testing.assert_array_equal(probabilities, PROBABILITIES)
+    schema = pq.read_schema(path)
+    assert (schema.names, schema.types) == (["label", "positive_probability"], [pa.uint8(), pa.float32()])
+
+
+def test_a_flipped_bit_in_a_page_that_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    row_group = pq.read_metadata(path).row_group(0)
+    chance = random.Random(3)
+    for column in (row_group.column(0), row_group.column(1)):
+        end = (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size
+        for _ in range(20):
+            content = bytearray(whole)
+            content[end - 1 - chance.randrange(40)] ^= 1 << chance.randrange(8)
+            path.write_bytes(content)
+            with pytest.raises(errors.ModelError, match=r"predictions\.parquet: cannot be read as predictions"):
+                predictions.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"label,positive_probability\n1,0.5\n"])
+def test_another_file_that_is_read(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "predictions.parquet").write_bytes(content)
+    with pytest.raises(errors.ModelError, match="cannot be read as predictions"):
+        predictions.read(tmp_path / "predictions.parquet")
+
+
+def test_a_table_without_the_columns_that_is_read(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"label": pa.array(LABELS)}), tmp_path / "predictions.parquet")
+    with pytest.raises(errors.ModelError, match="cannot be read as predictions"):
+        predictions.read(tmp_path / "predictions.parquet")
