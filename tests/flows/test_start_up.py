@@ -22,7 +22,6 @@ import sys
 from pathlib import Path
 from tasks.lib import files, scoring
 from tasks.lib.config import ScoreConfig
-from flows import train
 from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
 models, model_id, path, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
