@@ -28,7 +28,7 @@ HOUSE = {
     "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb pyarrow:shards tensorflow:dataset",
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
                          "sklearn:ngrams scipy:ngrams h5py:archive threadpoolctl:forward",
-    "tasks/lib/dumps":   "| bz2:packing gzip:packing backports:packing",
+    "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "sqlite3:ledger",
     "tasks/lib/models":  "| pyarrow:predictions",

@@ -3,9 +3,10 @@
 import codecs
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from tasks.lib.errors import InputError
 
@@ -18,21 +19,21 @@ _DECLARED = re.compile(rb"sep=([,;\t])[\r\n]*\Z")
 _NO_TEXT = re.compile(rb"\A(?:\xff\xfe|\xfe\xff)|[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # marks of UTF-16, and controls
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w.-]{0,31}")
 _NUMBER = re.compile(r"[-+]?[\d.,]*\d")
-# These extend ASCII as far as single characters go, but give some of them another meaning in a row.
-_STATEFUL = re.compile(r"utf.?7|hz|iso.?2022|punycode|idna|.*escape", re.IGNORECASE)
+# ASCII, and what UTF-7, HZ, escapes, ISO 2022 and IDNA read as something else.
+_ASCII = "".join(map(chr, range(128))) + "+AGE-~{VP~}\\u0041\x1b$B0l\x1b(B.xn--bcher-kva"
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """The column names, as they stand, and where they end; `lines` has those before them, too."""
 
-    names: tuple[str, ...]  # none if this is no valid CSV
+    names: list[str]  # none if that line is no valid CSV
     delimiter: str
-    matches: tuple[int, ...]  # the columns that may hold the review
+    matches: list[int]  # the columns that may hold the review
     end: int
     lines: int
-    cr: bool  # lines end in CR
-    below: tuple[str, ...]  # the next record
+    line_end: bytes
+    below: list[str]  # the next record
 
     @property
     def spare(self) -> bool:
@@ -44,19 +45,13 @@ def check_options(encoding: str, delimiter: str | None) -> str:
     """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""
     if delimiter is not None and delimiter not in tuple(DELIMITERS):
         raise InputError(f"--delimiter: expected a comma, a semicolon or a tab, found {delimiter!r}.")
-    ascii_text = "".join(map(chr, range(128)))
-    try:
+    with suppress(LookupError, ValueError):
         # Lines are parted before they are decoded, so ASCII has to stand for itself.
-        usable = ascii_text.encode().decode(encoding) == ascii_text and not _STATEFUL.match(encoding)
-    except (LookupError, ValueError):
-        usable = False
-    if not usable:
-        raise InputError(
-            f"--encoding: expected one that extends ASCII, such as utf-8 or cp1252, found {encoding!r}. "
-            "Convert the file to UTF-8."
-        )
-    # The mark is read with the header; this would take one off every line.
-    return codecs.lookup(encoding).name.removesuffix("-sig")
+        if _ASCII.encode().decode(encoding) == _ASCII:
+            # The mark is read with the header; this would take one off every line.
+            return codecs.lookup(encoding).name.removesuffix("-sig")
+    found = f"--encoding: expected one that extends ASCII, such as utf-8 or cp1252, found {encoding!r}"
+    raise InputError(f"{found}. Convert the file to UTF-8.")
 
 
 def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: str | None) -> Header:
@@ -92,35 +87,28 @@ def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: s
 
 def _parse(head: bytes, start: int, delimiter: str, encoding: str, wanted: str) -> Header:
     """The header that starts at that offset, if the delimiter is this one."""
-    names: tuple[str, ...] = ()
-    below: tuple[str, ...] = ()
-    ends = [start]
-
-    def lines() -> Iterator[str]:
-        for match in _LINE.finditer(head, start):
-            ends.append(match.end())
-            yield match[0].decode(encoding, "replace" if names else "strict")
-
-    parser, taken = csv.reader(lines(), delimiter=delimiter, strict=True), 1
+    lines = (match[0].decode(encoding, "replace") for match in _LINE.finditer(head, start))
+    parser = csv.reader(lines, delimiter=delimiter, strict=True)
+    names, below, taken = list[str](), list[str](), 1
     with suppress(csv.Error):
-        names = tuple(next(parser))
+        names = next(parser)
         taken = parser.line_num
-        below = tuple(next(parser, ()))
+        below = next(parser, [])
+    *_, last = islice(_LINE.finditer(head, start), taken)
+    whole = head[: last.end()]
+    whole[start:].decode(encoding)
     if len(below) == len(names) - 1 and not names[-1]:  # here the header has one more
-        names = names[:-1]
+        names.pop()
     # That very name, or else those that differ from it in case and surrounding spaces only.
-    folded = [name.strip().casefold() for name in names]
     matches = [index for index, name in enumerate(names) if name == wanted]
-    matches = matches or [index for index, name in enumerate(folded) if name == wanted.strip().casefold()]
-    whole = head[: ends[taken]]
+    folded = [name.strip().casefold() for name in [wanted, *names]]
+    matches = matches or [index for index, name in enumerate(folded[1:]) if name == folded[0]]
     line_end = b"\r" if whole.endswith(b"\r") else b"\n"
     count = whole.count(line_end) + (not whole.endswith(line_end))
-    return Header(names, delimiter, tuple(matches), ends[taken], count, line_end == b"\r", below)
+    return Header(names, delimiter, matches, len(whole), count, line_end, below)
 
 
 def _complaint(header: Header, wanted: str) -> str:
-    if not header.names:
-        return "the first line is no valid CSV, expected a header with column names."
     if header.matches:
         return f"{len(header.matches)} columns may be meant by {wanted!r}. Rename all but one of them."
     # Words in the first line may be a review where there is no header, but not if numbers are below them.

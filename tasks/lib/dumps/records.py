@@ -14,144 +14,161 @@ RAW_LIMIT = 64 << 10
 RECORD_LIMIT = 64 << 20
 LINES_LIMIT = 1_000_000  # of one record: its lines are held in memory
 
+Fault = tuple[str, str]  # a code, and what was expected and found
+# What is wrong where an error of `csv`, or of `_feed`, has these words in it.
+_MALFORMED: dict[str, Fault] = {
+    "line of more than": ("field_too_large", "a line over the limit"),
+    "end of data": ("unterminated_quote", "an opening quote is not closed"),
+    "new-line": ("lone_line_break", "expected the file's line end behind a field, found another"),
+    "expected after": ("malformed_quote", "expected a delimiter or a line end behind a closing quote, found text"),
+}
 _CR_LINES = re.compile(rb"[^\r]*\r|[^\r]+")
 csv.field_size_limit(sys.maxsize)  # the limits above are those of a record
 
 
 class CutLine(bytes):
-    """The first RAW_LIMIT bytes of a line over the limit; `length` is that of the whole line."""
+    """The first RAW_LIMIT bytes of a line over the limit. Its `len` is that of the whole line, as the file has it."""
 
-    length: int
+    length = 0
 
-
-def size(line: bytes) -> int:
-    """Bytes of the line in the file, its line end included."""
-    return line.length if isinstance(line, CutLine) else len(line)
+    def __len__(self) -> int:
+        return self.length
 
 
 @dataclass(slots=True)
 class Record:
-    """What stands in the lines up to `end`. `reason` is the code of what is wrong with it."""
+    """What stands in the lines before `end`."""
 
     end: int
-    fields: list[str] = field(default_factory=list)  # none if the line is blank
-    reason: str = ""
-    detail: str = ""
-    well_formed: bool = True
-    sound: bool = True  # and with as many fields as the header
+    fields: list[str] = field(default_factory=list)  # none if the line is blank or the record malformed
+    fault: Fault | None = None
+    sound: bool = False  # well-formed and with as many fields as the header, or blank
 
 
 class Records:
-    """The physical lines from `number` on, those read so far being `items`, and the records in them."""
+    """The records of a dump and its physical lines, numbered as in the file; these are kept until `drop`."""
 
     def __init__(self, pieces: Iterable[bytes], header: Header, encoding: str, limit: int) -> None:
-        self.items: list[bytes] = []
-        self.number = header.lines + 1  # of items[0]
-        self.limit = limit
+        self.first = header.lines + 1  # of the lines that are kept
         self.decode = methodcaller("decode", encoding)
-        self._lines = _split(pieces, header.cr, limit)
-        self._delimiter = header.delimiter
-        self._width, self._spare = len(header.names), header.spare
-        self._open = range(0)  # physical lines at whose start a broken record was inside quotes
+        self.open = range(0)  # lines at whose start a broken record was inside quotes
+        self._header, self._width, self._review = header, len(header.names), header.matches[0]
+        first, *others = header.names
+        # Of two files put together, the second may bring its byte order mark.
+        self._repeated = [[mark + first, *others] for mark in ("", "\ufeff") if others]
+        self.limit = limit
+        self._kept: list[bytes] = []
+        self._unread = _split(pieces, header.line_end, limit)
 
-    def at(self, index: int) -> bytes | None:
-        """Line `index`, or None behind the last one."""
-        while index >= len(self.items) and (lines := next(self._lines, None)):
-            self.items += lines
-        return self.items[index] if index < len(self.items) else None
+    @property
+    def end(self) -> int:
+        """The line behind the last one read so far."""
+        return self.first + len(self._kept)
 
-    def drop(self, count: int) -> None:
-        del self.items[:count]
-        self.number += count
+    def at(self, line: int) -> bytes | None:
+        """A line, or None behind the last one."""
+        while line >= self.end and (lines := next(self._unread, None)):
+            self._kept += lines
+        return self._kept[line - self.first] if line < self.end else None
+
+    def raw(self, start: int, end: int) -> list[bytes]:
+        """Those of the lines before `end` that have been read."""
+        return self._kept[start - self.first : end - self.first]
+
+    def drop(self, end: int) -> None:
+        """Lines before `end` are not asked for again."""
+        if (end - self.first) * 2 > len(self._kept):
+            del self._kept[: end - self.first]
+            self.first = end
 
     def read(self, start: int) -> Record:
         """The record at line `start`, which has to be there."""
-        record, width = Record(start), self._width
+        record = Record(start)
+        parser = csv.reader(self._feed(record), delimiter=self._header.delimiter, strict=True)
         try:
-            record.fields = next(csv.reader(self._feed(record), delimiter=self._delimiter, strict=True), [])
-            if self._spare and len(record.fields) == width + 1 and not record.fields[-1]:
-                record.fields.pop()
-            found = len(record.fields)
-            record.sound = record.well_formed and found in (0, width)
-            if found not in (0, width) and record.reason != "nul_byte":
-                record.reason = "too_few_fields" if found < width else "too_many_fields"
-                record.detail = f"expected {width} fields, found {found}"
+            record.fields = next(parser)
         except csv.Error as error:
-            if record.well_formed:
-                record.reason = "lone_line_break" if "new-line" in str(error) else "malformed_quote"
-                record.detail = "expected a delimiter or the file's line end behind a field, found something else"
-            record.well_formed = record.sound = False
-        if not record.sound and self.number + record.end > self._open.stop:
-            self._open = range(self.number + start + 1, self.number + record.end)
+            record.fault = next(fault for words, fault in _MALFORMED.items() if words in str(error))
+        else:
+            fault = self.fault(record.fields) if record.fields else None
+            record.sound = len(record.fields) in (0, self._width)
+            if any(b"\0" in line for line in self.raw(start, record.end)):
+                record.fault = "nul_byte", "expected text, found a NUL byte"
+            elif not (record.fault and record.sound):  # here bytes that cannot be decoded are what is wrong
+                record.fault = fault
+        if not record.sound and record.end > self.open.stop:
+            self.open = range(start + 1, record.end)
         return record
 
     def _feed(self, record: Record) -> Iterator[str]:
         """The lines of the record, as the parser asks for them: at any but the first it is inside quotes."""
         start, length = record.end, 0
         while (line := self.at(record.end)) is not None:
-            length += size(line)
-            if length > self.limit or record.end - start == LINES_LIMIT or self._is_open(start, record.end):
-                break
+            length += len(line)
+            if record.end > start and (
+                length > self.limit
+                or record.end - start == LINES_LIMIT
+                # It would end as the broken one before it did: without this, many stray quotes in a large file would
+                # each read it to its end.
+                or (start in self.open and record.end in self.open)
+            ):
+                return
             record.end += 1
-            if b"\0" in line:
-                record.reason, record.detail = "nul_byte", "expected text, found a NUL byte"
+            if length > self.limit:
+                raise csv.Error(f"a line of more than {self.limit} bytes")
             try:
                 text = self.decode(line)
             except UnicodeDecodeError as error:
-                record.reason = record.reason or "undecodable"
-                record.detail = record.detail or f"line {self.number + record.end - 1}, byte {error.start + 1}"
+                record.fault = record.fault or ("undecodable", f"line {record.end - 1}, byte {error.start + 1}")
                 text = line.decode("latin-1")  # quotes and delimiters stay where they are
             yield text
-        record.well_formed = False
-        record.reason, record.detail = "unterminated_quote", "an opening quote is not closed"
-        if record.end == start:
-            record.end += 1
-            record.reason, record.detail = "field_too_large", f"a line of more than {self.limit} bytes"
 
-    def _is_open(self, start: int, at: int) -> bool:
-        """Whether a record from line `start` on is inside quotes at line `at`, as a broken one before it was.
+    def fault(self, fields: list[str]) -> Fault | None:
+        """What is wrong with a well-formed record. Takes off the delimiter too many where all records have it."""
+        if self._header.spare and len(fields) == self._width + 1 and not fields[-1]:
+            fields.pop()
+        if len(fields) != self._width:
+            reason = "too_few_fields" if len(fields) < self._width else "too_many_fields"
+            return reason, f"expected {self._width} fields, found {len(fields)}"
+        if fields in self._repeated:
+            return "repeated_header", "the header once more: files were put together"
+        review = fields[self._review]
+        if not review or review.isspace():
+            return "empty_review", f"field {self._review + 1}: expected a review, found none"
+        return None
 
-        It would end as that did: without this, many stray quotes in a large file would each read it to its end.
-        """
-        return start < at and self._open.start <= self.number + start and self.number + at < self._open.stop
-
-    def may_span(self, start: int, end: int) -> bool:
-        """Whether `read` would take several lines for one record, if the parser does."""
-        return sum(map(len, self.items[start:end])) <= self.limit and not self._is_open(start, start + 1)
-
-    def sound(self, index: int, count: int = 1) -> bool:
-        """Whether the `count` records from line `index` on are sound, or as many as there are."""
-        while count and self.at(index) is not None:
-            record = self.read(index)
+    def sound(self, line: int, count: int = 1) -> bool:
+        """Whether the `count` records from the line on are sound, or as many as there are."""
+        while count and self.at(line) is not None:
+            record = self.read(line)
             if not record.sound:
                 return False
             count -= bool(record.fields)
-            index = record.end
+            line = record.end
         return True
 
 
-def _split(pieces: Iterable[bytes], cr: bool, limit: int) -> Iterator[list[bytes]]:
-    """The physical lines, as many at a time as a piece completes; they end at LF or, if `cr`, at CR."""
-    parts: list[bytes] = []  # of the line that is not complete; no more of it is held than the limit
-    length = 0
+def _split(pieces: Iterable[bytes], end: bytes, limit: int) -> Iterator[list[bytes]]:
+    """The physical lines, as many at a time as a piece completes."""
+    begun, length = bytearray(), 0  # of the line that is not complete; no more of it is held than the limit
     for piece in filter(None, pieces):
-        lines = _CR_LINES.findall(piece) if cr else io.BytesIO(piece).readlines()
-        rest = [] if lines[-1].endswith(b"\r" if cr else b"\n") else [lines.pop()]
-        if lines:
-            length += len(lines[0])
-            lines[0] = _line(b"".join([*parts, lines[0]]), length, limit)
-            yield lines if len(piece) <= limit else [lines[0], *(_line(line, len(line), limit) for line in lines[1:])]
-            parts, length = [], 0
-        parts += rest
-        length += sum(map(len, rest))
-        if sum(map(len, parts)) > limit:
-            parts = [b"".join(parts)[:RAW_LIMIT]]
-    if parts:
-        yield [_line(b"".join(parts), length, limit)]
+        lines = io.BytesIO(piece).readlines() if end == b"\n" else _CR_LINES.findall(piece)
+        if piece.endswith(end):
+            lines.append(b"")
+        begun += lines[0]
+        length += len(lines[0])
+        if len(lines) > 1:
+            yield [_line(begun, length, limit), *lines[1:-1]]
+            begun, length = bytearray(lines[-1]), len(lines[-1])
+        if length > limit:
+            del begun[RAW_LIMIT:]
+    if begun:
+        yield [_line(begun, length, limit)]
 
 
-def _line(line: bytes, length: int, limit: int) -> bytes:
-    if length > limit:
-        line = CutLine(line[:RAW_LIMIT])
-        line.length = length
+def _line(begun: bytearray, length: int, limit: int) -> bytes:
+    if length <= limit:
+        return bytes(begun)
+    line = CutLine(begun[:RAW_LIMIT])
+    line.length = length
     return line
