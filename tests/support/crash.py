@@ -114,5 +114,8 @@ def killed_everywhere(
         folder = tmp_path / f"killed-{number}"
         folder.mkdir()
         prepare(folder)
-        assert run(work, folder, *args, fatal=number) == -1
+        made = run(work, folder, *args, fatal=number)
+        if made >= 0:  # fewer calls than the first time: a file that has settled is not read again
+            assert made < number
+            break
         yield number, folder
