@@ -35,11 +35,6 @@ class Header:
     line_end: bytes
     below: list[str]  # the next record
 
-    @property
-    def spare(self) -> bool:
-        """Whether records end with one delimiter more than the header, as spreadsheets write them."""
-        return len(self.below) == len(self.names) + 1 and not self.below[-1]
-
 
 def check_options(encoding: str, delimiter: str | None) -> str:
     """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""

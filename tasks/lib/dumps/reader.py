@@ -27,19 +27,15 @@ BATCH_LINES = 2_000  # given to the parser at a time
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A quarantined record, or lines that hold no record to be trusted; it counts as one row.
-
-    Lines are physical ones, the file's first being 1. `raw` are the bytes of the file, RAW_LIMIT at most of the
-    `raw_bytes` there are. `detail` says what was expected and found, and never holds text of the record.
-    """
+    """A quarantined record, or lines that hold no record to be trusted; it counts as one row."""
 
     ordinal: int  # among all records, good and bad, from 1
-    first_line: int
+    first_line: int  # a physical one, the file's first being 1
     last_line: int
     reason: str  # a code
-    detail: str
-    raw: bytes
-    raw_bytes: int
+    detail: str  # what was expected and found; never text of the record
+    raw: bytes  # as they are in the file, RAW_LIMIT at most
+    raw_bytes: int  # how many there are
 
 
 @dataclass(slots=True)
@@ -75,7 +71,7 @@ class Counts:
 
 class Dump:
     """An open review dump; iterate once over its blocks. `header` has `name_2` for the second column of one name;
-    `counts` and the file's `sha256` are final when the iteration has ended."""
+    `counts` and the file's `sha256` are there when the iteration has ended."""
 
     def __init__(
         self,
@@ -107,12 +103,9 @@ class Dump:
         self.header, self.review_index, self.delimiter = _unique(found.names), found.matches[0], found.delimiter
         self.counts = Counts(lines=found.lines, bytes=found.end)
         self._records = Records(chain([head[found.end :]], pieces), found, encoding, record_limit)
+        self.sha256 = ""
         self._block, self._block_rows, self._block_bytes = Block(), block_rows, block_bytes
         self._batch_lines = BATCH_LINES
-
-    @property
-    def sha256(self) -> str:
-        return self.stream.hash.hexdigest()
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +125,7 @@ class Dump:
             yield self._block
         self.counts.check(self.stream.name, self._records.end - 1, self.stream.bytes)
         self.stream.check_unchanged()
+        self.sha256 = self.stream.hash.hexdigest()
 
     def _room(self) -> int:
         return self._block_rows - len(self._block.rows) - len(self._block.spans)

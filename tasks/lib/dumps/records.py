@@ -52,7 +52,9 @@ class Records:
         self.first = header.lines + 1  # of the lines that are kept
         self.decode = methodcaller("decode", encoding)
         self.open = range(0)  # lines at whose start a broken record was inside quotes
-        self._header, self._width, self._review = header, len(header.names), header.matches[0]
+        self._delimiter, self._width, self._review = header.delimiter, len(header.names), header.matches[0]
+        # Spreadsheets may end all records with one delimiter more than the header.
+        self._spare = len(header.below) == self._width + 1 and not header.below[-1]
         first, *others = header.names
         # Of two files put together, the second may bring its byte order mark.
         self._repeated = [[mark + first, *others] for mark in ("", "\ufeff") if others]
@@ -84,7 +86,7 @@ class Records:
     def read(self, start: int) -> Record:
         """The record at line `start`, which has to be there."""
         record = Record(start)
-        parser = csv.reader(self._feed(record), delimiter=self._header.delimiter, strict=True)
+        parser = csv.reader(self._feed(record), delimiter=self._delimiter, strict=True)
         try:
             record.fields = next(parser)
         except csv.Error as error:
@@ -125,7 +127,7 @@ class Records:
 
     def fault(self, fields: list[str]) -> Fault | None:
         """What is wrong with a well-formed record. Takes off the delimiter too many where all records have it."""
-        if self._header.spare and len(fields) == self._width + 1 and not fields[-1]:
+        if self._spare and len(fields) == self._width + 1 and not fields[-1]:
             fields.pop()
         if len(fields) != self._width:
             reason = "too_few_fields" if len(fields) < self._width else "too_many_fields"
