@@ -5,7 +5,7 @@
   are kept to the letter.
 - Lines end at LF or CRLF or, in a file whose header does, at CR. An empty line is blank; one of spaces is a record.
 - A record is sound if it is well-formed and has as many fields as the header. A broken one that ends where the next
-  one begins costs itself; else reading goes on at the first line from which this record and the next two are sound.
+  one begins costs itself; else reading resumes at the first line from which this record and the next one are sound.
 - A record with a NUL is damaged. A review of white space is empty. A repeated header is no review.
 """
 
