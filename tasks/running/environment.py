@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +41,7 @@ def prepare(*, command_line: bool) -> None:
         os.environ.setdefault(name, value)
     for name in PREFECT_LOGGERS:
         logging.getLogger(name).addFilter(_without_known_tracebacks)
+    sys.unraisablehook = _send_again
     logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.INFO)
     if not command_line:
@@ -48,6 +51,18 @@ def prepare(*, command_line: bool) -> None:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+
+
+def _send_again(lost: sys.UnraisableHookArgs) -> None:
+    """Sends a signal again whose exception was lost, as it came while an object was finalized."""
+    raised = lost.exc_type.__name__  # the first is Prefect's
+    number = {"TerminationSignal": signal.SIGTERM, "KeyboardInterrupt": signal.SIGINT}.get(raised)
+    if number is None:
+        sys.__unraisablehook__(lost)
+        return
+    later = threading.Timer(0.1, os.kill, [os.getpid(), number])
+    later.daemon = True
+    later.start()
 
 
 def postpone_garbage_collection() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,16 @@ def test_a_run_that_ends_with_the_worker_that_it_prints_to(tmp_path: Path) -> No
     )
     subprocess.run([sys.executable, "-c", code], cwd=CLONE, check=False)
     assert (tmp_path / "went-on").exists()
+
+
+def test_a_signal_that_is_lost_while_an_object_is_finalized(tmp_path: Path) -> None:
+    code = (
+        "import time; from tasks.running import environment; environment.prepare(command_line=True)\n"
+        "class Last:\n    def __del__(self): raise KeyboardInterrupt\n"
+        "last = Last(); del last\n"
+        "time.sleep(20); print('went on')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=CLONE, check=False, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGINT
+    assert "went on" not in ended.stdout
+    assert "Exception ignored" not in ended.stderr
