@@ -23,14 +23,14 @@ def export_tables(run: ScoringRun, dumps: Dumps) -> None:
     """With `--csv`, writes the table of each dump as CSV, new or not, unless that has been done."""
     if not run.options.csv:
         return
-    scored = {report.table: report for report in run.reports if report.table}
-    todo = [report for report in scored.values() if not run.ledger.exported(report.table)]
-    todo += [
-        FileReport(file=dump.name, status="exported", model_id=run.model_id, table=dump.table, sha256=dump.sha256)
+    tables = {
+        dump.table: FileReport(
+            file=dump.name, status="exported", model_id=run.model_id, table=dump.table, sha256=dump.sha256
+        )
         for dump in dumps.scored
-        if dump.table not in scored and not _is_exported(run, dump.table)
-    ]
-    if todo:
+    }
+    tables |= {report.table: report for report in run.reports if report.table}
+    if todo := [report for table, report in tables.items() if not _is_exported(run, table)]:
         done = export_batch(todo, run.data.root)
         run.ledger.enter_exports(report.table for report in done if report.csv)
         run.replace(done)

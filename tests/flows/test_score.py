@@ -368,3 +368,15 @@ def test_small_dumps_that_fail_together(trained: Layout) -> None:
     with pytest.raises(errors.PipelineError, match="5 of 50 files failed:\n  d-00.csv: no column 'review'"):
         score(data_dir=trained.root)
     assert len(published(trained)) == 45
+
+
+def test_an_export_whose_report_hides_that_the_table_was_altered_when_the_ledger_is_lost(inbox: Layout) -> None:
+    score(data_dir=inbox.root)
+    score(options=ScoreConfig(csv=True), data_dir=inbox.root)
+    table = only_table(inbox, "reviews-columns")
+    whole = table.read_bytes()
+    at = whole.rindex(b"reviews-columns.csv")  # in the footer: no page's checksum shows it
+    table.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    inbox.ledger.unlink()
+    score(data_dir=inbox.root)
+    assert table.read_bytes() == whole

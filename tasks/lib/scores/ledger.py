@@ -263,8 +263,9 @@ def _published(folder: Path) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            entries = json.loads(path.read_bytes())["files"]
-            found |= {entry["table"]: (entry.get("table_sha256", ""), path.name) for entry in entries}
+            for entry in json.loads(path.read_bytes())["files"]:
+                before, _ = found.get(entry["table"], ("", ""))  # an export is reported without the sha256
+                found[entry["table"]] = entry.get("table_sha256") or before, path.name
         except (OSError, ValueError, LookupError, TypeError, AttributeError):
             continue  # a damaged report says nothing
     return found
