@@ -19,6 +19,7 @@ from cyclopts import App
 from tasks.lib import errors
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, comparison, releases
+from tasks.lib.scores import flips
 from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -50,15 +51,39 @@ def _facts(models: Path, model_id: str) -> str:
 
 @app.command
 def compare(first: str, second: str, /, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
-    """Compare two models on the test reviews; the difference is the first minus the second."""
-    models = Layout(data_dir.resolve()).models
-    new, old = comparison.read(models, first), comparison.read(models, second)
+    """Compare two models on the test reviews and on what both scored; the difference is the first minus the second."""
+    data = Layout(data_dir.resolve())
+    new, old = comparison.read(data.models, first), comparison.read(data.models, second)
     found = comparison.compare(new, old)
     log.info("%-12s %24s %24s", "", first, second)
     for name, form in (("accuracy", ".2%"), ("loss", ".4f"), ("auc", ".4f")):
         log.info("%-12s %24s %24s", name, _number(new.metrics[name], form), _number(old.metrics[name], form))
     log.info("%-12s %s", "difference", found)
     log.info("%-12s on %s of %s test reviews", "disagreement", f"{found.disagreements:,}", f"{found.reviews:,}")
+    _log_slices(new, old)
+    _log_flips(flips.count(data.scores, first, second), first, second)
+
+
+def _log_slices(new: comparison.Tested, old: comparison.Tested) -> None:
+    try:
+        slices = comparison.compare_slices(new, old)
+    except errors.ModelError as error:
+        log.info("%-12s none: %s", "slices", error)
+        return
+    log.info("%-20s %8s %8s %8s %8s %8s", "slice", "reviews", "better", "worse", "points", "p")
+    for one in slices:
+        figures = f"{one.reviews:>8,} {one.better:>8,} {one.worse:>8,} {one.points:>+z8.2f} {one.p:>8.2g}"
+        log.info("%-20s %s%s", one.name, figures, "  significantly worse" if one.is_worse else "")
+
+
+def _log_flips(found: flips.Flips, first: str, second: str) -> None:
+    if found.rows:
+        dumps = f"{found.dumps:,} dump{'s' if found.dumps > 1 else ''}"
+        log.info("%-12s %s of %s rows that both scored, in %s", "flips", f"{found.flipped:,}", f"{found.rows:,}", dumps)
+        return
+    log.info("%-12s unknown: both scored no row in common. Score the same dumps with each:", "flips")
+    for model_id in (first, second):
+        log.info("%-12s python flows/score.py --model %s", "", model_id)
 
 
 def _number(value: float | None, form: str) -> str:

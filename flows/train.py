@@ -81,7 +81,7 @@ def pipeline(
     labelled = step(download_corpus, sources(corpus))
     prepared = step(write_shards, labelled, shards)
     fitted = step(fit_network, prepared, network, fit)
-    evaluation = step(evaluate_network, prepared, fitted)
+    evaluation = step(evaluate_network, labelled, prepared, fitted)
     baseline = step(evaluate_baseline, labelled, SplitConfig(validation_split=shards.validation_split))
     plots = step(render_plots, fitted, evaluation)
     return step(write_bundle, labelled, prepared, fitted, evaluation, baseline, plots)

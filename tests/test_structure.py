@@ -30,8 +30,8 @@ HOUSE = {
                          "sklearn:ngrams scipy:ngrams h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
-                         "sqlite3:ledger",
-    "tasks/lib/models":  "| pyarrow:predictions",
+                         "pyarrow:flips sqlite3:ledger",
+    "tasks/lib/models":  "| pyarrow:predictions scipy:comparison",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }
 # fmt: on

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks.lib import errors, files
-from tasks.lib.corpus import shards
+from tasks.lib import errors, files, tokens
+from tasks.lib.corpus import imdb, shards
 from tasks.lib.layout import Layout
-from tasks.lib.models import predictions
+from tasks.lib.models import predictions, slices
 from tasks.lib.models.predictions import Predictions
 from tasks.lib.network.forward import Scorer
 from tasks.running import environment
-from tasks.training.artifacts import Evaluation, Fitted, Shards
+from tasks.training.artifacts import Corpus, Evaluation, Fitted, Shards
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -30,7 +30,7 @@ TOLERANCE = 0.01  # between Keras, on a GPU in TF32, and the scorer: rounding al
     task_run_name="evaluate {fitted.model}",
     cache_policy=MadeFrom(libraries=("numpy", "pyarrow", "scipy", "scikit-learn", "keras", "tensorflow")),
 )
-def evaluate_network(prepared: Shards, fitted: Fitted, data_dir: Path) -> Evaluation:
+def evaluate_network(labelled: Corpus, prepared: Shards, fitted: Fitted, data_dir: Path) -> Evaluation:
     """Scores the test reviews with the code that scores new ones, and measures the result.
 
     Keras scores them too, on the device of the training: a model whose scores differ is an error.
@@ -57,11 +57,14 @@ def evaluate_network(prepared: Shards, fitted: Fitted, data_dir: Path) -> Evalua
     measured = metrics.evaluate(labels, probabilities, THRESHOLD) | {"keras_difference": difference}
     log.info("test accuracy %.2f%%, loss %.4f", 100 * measured["accuracy"], measured["loss"])
     curves = metrics.curves(labels, probabilities)
-    identity = files.digest(measured, curves, files.arrays_digest([labels, probabilities]))
+    _, test = imdb.load(data_dir / labelled.archive)
+    word_index = tokens.read_word_index(data_dir / labelled.word_index)
+    facts = slices.facts(test.ranks, word_index, prepared.config.num_words)
+    identity = files.digest(measured, curves, files.arrays_digest([labels, probabilities, *facts]))
     data = Layout(data_dir)
     path = data.work / f"predictions-{identity[:16]}.parquet"
     with files.new_file(path) as temporary:
-        predictions.write(temporary, Predictions(labels, probabilities))
+        predictions.write(temporary, Predictions(labels, probabilities, facts))
     return Evaluation(
         identity=identity,
         made_files={data.relative(path): files.sha256(path)},

@@ -9,15 +9,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import release
-from tasks.lib.config import FitConfig, ReleaseConfig
+from tasks.lib import files, scoring
+from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
+from tasks.lib.scores import tables
+from tasks.lib.scores.inbox import Dump
 from tasks.running import events
 from tests.support import models
 from tests.support.training import train_small
@@ -77,10 +81,10 @@ def test_a_comparison_that_is_not_that_of_the_predictions(two: tuple[Layout, str
     assert done.returncode == 0
     assert not re.search(r"\|\s+prefect\b", done.stderr)
     metrics = [bundles.read_metrics(data.models, name) for name in (other, current)]
-    tables = [pd.read_parquet(data.models / name / bundles.PREDICTIONS) for name in (other, current)]
-    positive = [table["positive_probability"] >= 0.5 for table in tables]
+    made = [pd.read_parquet(data.models / name / bundles.PREDICTIONS) for name in (other, current)]
+    positive = [table["positive_probability"] >= 0.5 for table in made]
     points = 100 * (metrics[0]["accuracy"] - metrics[1]["accuracy"])
-    header, *rows, difference, disagreement = done.stdout.splitlines()
+    header, *rows, difference, disagreement = done.stdout.splitlines()[:6]
     assert header.split() == [other, current]
     assert [row.split() for row in rows] == [
         [name, *(format(measured[name], form) for measured in metrics)]
@@ -88,6 +92,59 @@ def test_a_comparison_that_is_not_that_of_the_predictions(two: tuple[Layout, str
     ]
     assert f" {points:+z.2f} points, 95% interval " in difference
     assert disagreement.split(None, 1)[1] == f"on {(positive[0] != positive[1]).sum()} of 500 test reviews"
+
+
+def test_a_table_of_slices_that_is_not_that_of_the_predictions(two: tuple[Layout, str, str]) -> None:
+    data, current, other = two
+    made = [pd.read_parquet(data.models / name / bundles.PREDICTIONS) for name in (other, current)]
+    right = [(table["positive_probability"] >= 0.5) == (table["label"] == 1) for table in made]
+    facts = made[0]
+    known = pd.concat([table["known_words"] for table in made], axis=1).min(axis=1) / facts["words"] >= 0.95
+    slices = {
+        "up to 150 words": facts["words"] <= 150,
+        "151 to 250 words": facts["words"].between(151, 250),
+        "over 250 words": facts["words"] > 250,
+        "below 95% known": ~known,
+        "95% known or more": known,
+        "with negation": facts["negations"] > 0,
+        "without negation": facts["negations"] == 0,
+    }
+    header, *rows = command(data, "compare", other, current).stdout.splitlines()[6:-3]
+    assert header.split() == ["slice", "reviews", "better", "worse", "points", "p"]
+    found = {row[:20].strip(): row[20:].split()[:4] for row in rows}
+    for name, chosen in slices.items():
+        better, worse = (int((one & ~another & chosen).sum()) for one, another in (right, right[::-1]))
+        points = 100 * (better - worse) / chosen.sum() if chosen.any() else 0
+        expected = [f"{chosen.sum()}", f"{better}", f"{worse}", f"{points:+z.2f}"]
+        assert found.pop(name, None) == (expected if chosen.any() else None)
+    assert not found
+
+
+def test_models_without_slices_that_are_not_compared(trained: Layout, model_id: str) -> None:
+    older = [models.add_tested(trained.models, number, np.arange(500) >= number) for number in (1, 2)]
+    done = command(trained, "compare", *older)
+    assert done.returncode == 0
+    assert f"slices       none: {older[0]} does not say what reviews it was tested on" in done.stdout
+
+
+def test_flips_that_are_not_those_of_the_score_tables(two: tuple[Layout, str, str], sample: Path) -> None:
+    data, current, other = two
+    path = sample / "reviews-test.csv.gz"
+    unknown, *commands = command(data, "compare", other, current).stdout.splitlines()[-3:]
+    assert unknown.startswith("flips        unknown: both scored no row in common.")
+    assert [line.split(None, 1) for line in commands] == [
+        ["python", f"flows/score.py --model {model_id}"] for model_id in (other, current)
+    ]
+    found = []
+    for model_id in (other, current):
+        table = tables.folder(data.scores, model_id) / tables.table_name(path.name, files.sha256(path))
+        dump = Dump(str(path), path.name, "new", sha256=files.sha256(path), table=data.relative(table))
+        scoring.score(dump, scoring.Model.open(data.models, model_id), ScoreConfig(), data)
+        found.append(pd.read_parquet(table)["predicted_label"])
+    flipped = int((found[0] != found[1]).sum())
+    assert flipped
+    line = command(data, "compare", other, current).stdout.splitlines()[-1]
+    assert line == f"flips        {flipped} of {len(found[0])} rows that both scored, in 1 dump"
 
 
 @pytest.mark.parametrize(

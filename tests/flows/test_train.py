@@ -76,12 +76,18 @@ def test_metrics_that_do_not_agree_with_each_other(trained: Layout, model_id: st
 def test_predictions_that_are_not_those_of_the_test_reviews(trained: Layout, model_id: str, sample: Path) -> None:
     measured = bundles.read_metrics(trained.models, model_id)
     found = pd.read_parquet(trained.models / model_id / bundles.PREDICTIONS)
-    assert found.dtypes.astype(str).to_dict() == {"label": "uint8", "positive_probability": "float32"}
+    facts = dict.fromkeys(["words", "known_words", "negations"], "int32")
+    assert found.dtypes.astype(str).to_dict() == {"label": "uint8", "positive_probability": "float32"} | facts
     score(paths=[sample / "reviews-test.csv.gz"], data_dir=trained.root)
     (path,) = trained.scores.glob("model=*/*.parquet")
     table = pd.read_parquet(path).iloc[keras_order(2000, 500)]
     assert list(found["label"] == 1) == list(table["sentiment"] == "positive")
     np.testing.assert_allclose(found["positive_probability"], table["positive_probability"], atol=1e-6)
+    assert list(found["words"]) == list(table["known_tokens"])  # the corpus has the words of the word index alone
+    assert (found["known_words"] < found["words"]).any()
+    assert (found["known_words"] <= found["words"]).all()
+    negations = r"\b(?:not?|(?:ca|could|does|do|is)n't)\b"  # all that its word index has
+    assert list(found["negations"]) == list(table["review"].str.lower().str.count(negations))
     right = (found["positive_probability"] >= measured["threshold"]) == found["label"]
     assert right.mean() == measured["accuracy"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.lib import files
-from tasks.lib.models import bundles, predictions
+from tasks.lib.models import bundles, predictions, slices
 
 
 def add(models: Path, number: int, accuracy: float, corpus: str = "imdb", baseline: float = 0.0) -> str:
@@ -19,7 +19,13 @@ def add(models: Path, number: int, accuracy: float, corpus: str = "imdb", baseli
 
 
 def add_tested(
-    models: Path, number: int, right: npt.NDArray[np.bool_], *, threshold: float = 0.5, first_label: int = 0
+    models: Path,
+    number: int,
+    right: npt.NDArray[np.bool_],
+    *,
+    threshold: float = 0.5,
+    first_label: int = 0,
+    facts: slices.Facts | None = None,
 ) -> str:
     """A bundle with predictions: `right` says on which test reviews. Their labels alternate, from `first_label` on."""
     labels = ((np.arange(len(right)) + first_label) % 2).astype(np.uint8)
@@ -27,13 +33,18 @@ def add_tested(
     probabilities = np.where(positive, threshold, threshold / 2).astype(np.float32)
     files.make_folder(models)
     path = models / ".predictions"
-    predictions.write(path, predictions.Predictions(labels, probabilities))
+    predictions.write(path, predictions.Predictions(labels, probabilities, facts))
     contents = {
         bundles.METRICS: files.json_bytes({"accuracy": float(right.mean()), "loss": 0.4321, "auc": None}),
         bundles.PREDICTIONS: path.read_bytes(),
     }
     path.unlink()
     return _write(models, {"number": number, "threshold": threshold}, contents, "imdb")
+
+
+def facts(words: npt.NDArray[np.int32]) -> slices.Facts:
+    """Reviews of so many words, all of them known, without a negation."""
+    return slices.Facts(words, words, np.zeros(len(words), np.int32))
 
 
 def _write(models: Path, made_of: dict[str, Any], contents: dict[str, bytes], corpus: str) -> str:

@@ -1,4 +1,7 @@
-"""Two models on the same test reviews: the difference of their accuracies, and how much of it chance could make."""
+"""Two models on the same test reviews: the difference of their accuracies, and how much of it chance could make.
+
+Over all reviews by an interval, over each slice of them by a test of whether the first model is worse.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.lib import errors
-from tasks.lib.models import bundles, predictions
+from tasks.lib.models import bundles, predictions, slices
 
 DRAWS = 10_000
 SEED = 0
 LEVELS = (0.025, 0.975)
+ALPHA = 0.05  # how often chance alone may call any slice significantly worse
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Tested:
     """A model and its results on the test reviews.
 
     `labels` has the label of each review, and `positive` whether the model calls it positive. Both are empty if the
-    bundle has no predictions, as those of earlier versions.
+    bundle has no predictions, and `facts` is None if it has none of these, as those of earlier versions.
     """
 
     model_id: str
@@ -30,6 +34,7 @@ class Tested:
     metrics: dict[str, Any]
     labels: npt.NDArray[np.uint8]
     positive: npt.NDArray[np.bool_]
+    facts: slices.Facts | None
 
 
 @dataclass(frozen=True)
@@ -49,14 +54,42 @@ class Comparison:
         return f"{self.points:+z.2f} points, 95% interval {self.lower:+z.2f} to {self.upper:+z.2f}"
 
 
+@dataclass(frozen=True)
+class Slice:
+    """How much better the first model is on one slice of the test reviews.
+
+    It alone is right on `better` of the `reviews`, and alone wrong on `worse`. `p` is how likely chance makes a model
+    that is no worse look so bad there, after Holm's correction for the number of slices.
+    """
+
+    name: str
+    reviews: int
+    better: int
+    worse: int
+    p: float
+
+    @property
+    def points(self) -> float:
+        """The difference of the accuracies in percentage points."""
+        return 100 * (self.better - self.worse) / self.reviews
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the first model is significantly worse there."""
+        return self.p <= ALPHA
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.points:+z.2f} points, p = {self.p:.2g})"
+
+
 def read(models: Path, wanted: str) -> Tested:
     """The results of a model. Raises `ModelError` if it does not exist or is damaged."""
     manifest = bundles.read_bundle(models, wanted)
-    labels, positive = np.empty(0, np.uint8), np.empty(0, np.bool_)
+    labels, positive, facts = np.empty(0, np.uint8), np.empty(0, np.bool_), None
     if bundles.PREDICTIONS in manifest["sha256"]:
-        labels, probabilities = predictions.read(models / wanted / bundles.PREDICTIONS)
+        labels, probabilities, facts = predictions.read(models / wanted / bundles.PREDICTIONS)
         positive = probabilities >= manifest["threshold"]
-    return Tested(wanted, manifest["corpus"], bundles.read_metrics(models, wanted), labels, positive)
+    return Tested(wanted, manifest["corpus"], bundles.read_metrics(models, wanted), labels, positive, facts)
 
 
 def compare(first: Tested, second: Tested) -> Comparison:
@@ -71,9 +104,49 @@ def compare(first: Tested, second: Tested) -> Comparison:
         raise errors.ModelError(
             f"{first.model_id} and {second.model_id} were tested on different reviews; compare models of one corpus"
         )
-    differ = first.positive != second.positive
-    better = int(np.count_nonzero(differ & (first.positive == first.labels)))
-    return difference(better, int(np.count_nonzero(differ)) - better, len(differ))
+    better, worse = _disagreements(first, second)
+    return difference(int(better.sum()), int(worse.sum()), len(better))
+
+
+def compare_slices(first: Tested, second: Tested) -> list[Slice]:
+    """Compares two models on each slice of the test reviews, by an exact one-sided McNemar test.
+
+    `compare` has to find them comparable. Raises `ModelError` if one has no facts of the reviews.
+    """
+    if first.facts is None or second.facts is None:
+        lacking = first if first.facts is None else second
+        raise errors.ModelError(
+            f"{lacking.model_id} does not say what reviews it was tested on; run its training again to add it"
+        )
+    better, worse = _disagreements(first, second)
+    rows = slices.slices(first.facts, second.facts)
+    counts = [(int(better[chosen].sum()), int(worse[chosen].sum())) for chosen in rows.values()]
+    likely = _holm(np.array([_chance(*count) for count in counts]))
+    return [
+        Slice(name, int(chosen.sum()), *count, float(p))
+        for (name, chosen), count, p in zip(rows.items(), counts, likely, strict=True)
+    ]
+
+
+def _disagreements(first: Tested, second: Tested) -> tuple[slices.Mask, slices.Mask]:
+    """On which reviews the first model alone is right, and on which it alone is wrong."""
+    differ, right = first.positive != second.positive, first.positive == first.labels
+    return differ & right, differ & ~right
+
+
+def _chance(better: int, worse: int) -> float:
+    """How likely a fair coin shows `worse` heads or more in all the disagreements."""
+    from scipy.special import bdtrc  # it takes a fifth of a second to load, and scoring has no use for it
+
+    return float(bdtrc(worse - 1, better + worse, 0.5))
+
+
+def _holm(likely: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Corrects the p-values of several tests, so that `ALPHA` holds for all of them together."""
+    order = np.argsort(likely)
+    corrected = np.empty_like(likely)
+    corrected[order] = np.maximum.accumulate(likely[order] * np.arange(len(likely), 0, -1)).clip(max=1)
+    return corrected
 
 
 def difference(better: int, worse: int, reviews: int) -> Comparison:

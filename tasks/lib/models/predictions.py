@@ -11,21 +11,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.lib import arrow, errors
+from tasks.lib.models.slices import Facts
 
 
 class Predictions(NamedTuple):
-    """The label of each test review (0 or 1) and the probability that the model gave it."""
+    """The label of each test review (0 or 1), the probability that the model gave it, and its facts.
+
+    The files of earlier versions have no facts.
+    """
 
     labels: npt.NDArray[np.uint8]
     probabilities: npt.NDArray[np.float32]
+    facts: Facts | None = None
 
 
 def write(path: Path, predictions: Predictions) -> None:
-    """Writes the columns `label` (uint8) and `positive_probability` (float32), with a checksum on every page."""
+    """Writes the columns `label` (uint8), `positive_probability` (float32) and the facts (int32).
+
+    Every page has a checksum.
+    """
     columns = {
         "label": arrow.numbers(predictions.labels, pa.uint8()),
         "positive_probability": arrow.numbers(predictions.probabilities, pa.float32()),
     }
+    if predictions.facts:
+        columns |= {name: arrow.numbers(counts, pa.int32()) for name, counts in predictions.facts._asdict().items()}
     pq.write_table(pa.table(columns), path, write_page_checksum=True, write_statistics=False)
 
 
@@ -34,7 +44,9 @@ def read(path: Path) -> Predictions:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read(use_threads=False)
-        return Predictions(table["label"].to_numpy(), table["positive_probability"].to_numpy())
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        facts = Facts(*(columns[name] for name in Facts._fields)) if len(columns) > 2 else None
+        return Predictions(columns["label"], columns["positive_probability"], facts)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise errors.ModelError(
             f"{path}: cannot be read as predictions. Run the training again to repair it."

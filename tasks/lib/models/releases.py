@@ -112,16 +112,24 @@ def _compare(models: Path, candidate: str, config: ReleaseConfig) -> tuple[Verdi
 
 
 def _compare_accuracies(new: comparison.Tested, old: comparison.Tested, margin: float) -> tuple[Verdict, str]:
-    """Compares by the interval of the difference, or the accuracies as they are if there is no interval."""
+    """Compares by the interval of the difference and by slices, or by the accuracies alone if there is no interval."""
     accuracy, before = new.metrics["accuracy"], old.metrics["accuracy"]
     reason = f"test accuracy {accuracy:.2%} against {before:.2%} of {old.model_id}"
     try:
         difference = comparison.compare(new, old)
     except errors.ModelError as error:
         return ("promoted" if accuracy >= before else "held"), f"{reason}; no interval: {error}"
-    if difference.lower < margin:
-        return "held", f"{reason}: {difference}, which begins below --margin {margin:g}"
-    return "promoted", f"{reason}: {difference}"
+    reason += f": {difference}"
+    held = difference.lower < margin
+    if held:
+        reason += f", which begins below --margin {margin:g}"
+    try:
+        worse = [found for found in comparison.compare_slices(new, old) if found.is_worse]
+    except errors.ModelError as error:
+        return ("held" if held else "promoted"), f"{reason}; no slices: {error}"
+    if worse:
+        reason += f"; significantly worse in slices: {', '.join(map(str, worse))}"
+    return ("held" if held or worse else "promoted"), reason
 
 
 def _tested(models: Path, wanted: str) -> comparison.Tested | None:

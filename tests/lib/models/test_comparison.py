@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from tasks.lib import errors
-from tasks.lib.models import comparison
-from tests.support.models import add, add_tested
+from tasks.lib.models import comparison, slices
+from tests.support.models import add, add_tested, facts
 
 
 def answers(reviews: int, *wrong: range) -> npt.NDArray[np.bool_]:
@@ -94,3 +94,69 @@ def test_other_test_reviews_that_are_compared(tmp_path: Path, reviews: int, firs
     second = comparison.read(tmp_path, add_tested(tmp_path, 2, answers(reviews), first_label=first_label))
     with pytest.raises(errors.ModelError, match="were tested on different reviews"):
         comparison.compare(first, second)
+
+
+def sliced(models: Path, first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> list[comparison.Slice]:
+    """The slices of two models: of a third of the reviews each by length, and of every second one with a negation."""
+    reviews = len(first)
+    counts = np.repeat([10, 200, 300], reviews // 3).astype(np.int32)
+    made = slices.Facts(counts, counts, np.arange(reviews, dtype=np.int32) % 2)
+    tested = [add_tested(models, number, right, facts=made) for number, right in enumerate((first, second), start=1)]
+    return comparison.compare_slices(*(comparison.read(models, model_id) for model_id in tested))
+
+
+def test_slices_that_are_counted_wrongly(tmp_path: Path) -> None:
+    """The first model is wrong on reviews 0 to 39, the second on 30 to 49 and 250 to 269; both on 30 to 39."""
+    found = sliced(tmp_path, answers(300, range(40)), answers(300, range(30, 50), range(250, 270)))
+    assert [(one.name, one.reviews, one.better, one.worse) for one in found] == [
+        ("up to 150 words", 100, 10, 30),
+        ("151 to 250 words", 100, 0, 0),
+        ("over 250 words", 100, 20, 0),
+        ("95% known or more", 300, 30, 30),
+        ("with negation", 150, 15, 15),
+        ("without negation", 150, 15, 15),
+    ]
+    assert [one.points for one in found] == [-20, 0, 20, 0, 0, 0]
+    exact = stats.binomtest(30, 40, alternative="greater").pvalue
+    assert [one.p for one in found] == pytest.approx([6 * exact, 1, 1, 1, 1, 1])
+    assert [one.is_worse for one in found] == [True, False, False, False, False, False]
+    assert str(found[0]) == f"up to 150 words (-20.00 points, p = {6 * exact:.2g})"
+
+
+@pytest.mark.parametrize(("better", "worse"), [(0, 0), (5, 0), (0, 5), (3, 9), (900, 1000), (2500, 2400), (0, 3000)])
+def test_a_chance_that_is_not_the_exact_one(better: int, worse: int) -> None:
+    exact = stats.binomtest(worse, better + worse, alternative="greater").pvalue if better + worse else 1
+    assert comparison._chance(better, worse) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("likely", "corrected"),
+    [
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),  # the example of R's p.adjust and of statsmodels
+        ([0.6, 0.2, 0.9], [1, 0.6, 1]),
+        ([0.05], [0.05]),
+        ([0.02, 0.02], [0.04, 0.04]),
+    ],
+)
+def test_a_correction_that_is_not_that_of_holm(likely: list[float], corrected: list[float]) -> None:
+    assert comparison._holm(np.array(likely)).tolist() == pytest.approx(corrected)
+
+
+def test_equal_models_that_are_called_worse_more_often_than_promised() -> None:
+    """Of pairs of equally good models, 5 % at most are called worse in any of three slices."""
+    totals = np.array([300, 200, 100])  # disagreements in each
+    called = 0
+    for drawn in np.random.default_rng(5).binomial(totals, 0.5, (2000, 3)):
+        likely = [comparison._chance(total - worse, worse) for total, worse in zip(totals, drawn, strict=True)]
+        called += bool(comparison._holm(np.array(likely)).min() <= comparison.ALPHA)
+    assert 0.02 < called / 2000 < 0.06
+
+
+@pytest.mark.parametrize("older", [1, 2])
+def test_a_model_without_facts_whose_slices_are_compared(tmp_path: Path, older: int) -> None:
+    known = facts(np.full(100, 10, np.int32))
+    pair = [add_tested(tmp_path, number, answers(100), facts=None if number == older else known) for number in (1, 2)]
+    first, second = (comparison.read(tmp_path, model_id) for model_id in pair)
+    assert comparison.compare(first, second).points == 0
+    with pytest.raises(errors.ModelError, match=rf"{pair[older - 1]} does not say what reviews"):
+        comparison.compare_slices(first, second)

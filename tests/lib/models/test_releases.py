@@ -11,7 +11,7 @@ import pytest
 from tasks.lib import errors, files
 from tasks.lib.config import ReleaseConfig
 from tasks.lib.models import bundles, comparison, releases
-from tests.support.models import add, add_tested
+from tests.support.models import add, add_tested, facts
 
 
 def test_a_first_model_that_does_not_become_current(tmp_path: Path) -> None:
@@ -75,11 +75,50 @@ def test_a_reason_without_the_figures(tmp_path: Path) -> None:
     _, reason = release_after(tmp_path / "promoted", 200, 100)
     figures = comparison.difference(200, 100, 10_000)
     assert reason.startswith("test accuracy 99.00% against 98.00% of gru-")
-    assert reason.endswith(f": +1.00 points, 95% interval {figures.lower:+.2f} to {figures.upper:+.2f}")
+    assert f": +1.00 points, 95% interval {figures.lower:+.2f} to {figures.upper:+.2f}; no slices: gru-" in reason
     _, reason = release_after(tmp_path / "held", 100, 140)
     figures = comparison.difference(100, 140, 10_000)
     expected = f": -0.40 points, 95% interval {figures.lower:+.2f} to {figures.upper:+.2f}"
-    assert reason.endswith(f"{expected}, which begins below --margin -0.5")
+    assert f"{expected}, which begins below --margin -0.5; no slices: gru-" in reason
+
+
+def release_with_slices(models: Path, better: int, worse: int) -> tuple[str, str]:
+    """The verdict on a model that alone is right on so many long test reviews, and alone wrong on so many short ones.
+
+    There are 500 of either.
+    """
+    right = np.ones((2, 1000), np.bool_)
+    right[0, :better] = False
+    right[1, 500 : 500 + worse] = False
+    known = facts(np.repeat([300, 10], 500).astype(np.int32))
+    old, new = (add_tested(models, number, answers, facts=known) for number, answers in enumerate(right, start=1))
+    releases.release(models, old)
+    verdict, reason = releases.release(models, new)
+    assert releases.current_id(models) == (old if verdict == "held" else new)
+    return verdict, reason
+
+
+def test_a_better_model_that_is_promoted_though_a_slice_became_worse(tmp_path: Path) -> None:
+    """The chance of 20 heads in 20 throws is 1 in 2 ** 20, in any of four slices four times that."""
+    verdict, reason = release_with_slices(tmp_path, 100, 20)
+    assert verdict == "held"
+    assert ": +8.00 points, 95% interval +6.00 to " in reason
+    assert reason.endswith("; significantly worse in slices: up to 150 words (-4.00 points, p = 3.8e-06)")
+
+
+@pytest.mark.parametrize("worse", [0, 6])
+def test_a_slice_that_chance_made_worse_and_that_holds_a_model(tmp_path: Path, worse: int) -> None:
+    """6 of 6 have a chance of 1.6 %, but in any of four slices one of 6.2 %."""
+    verdict, reason = release_with_slices(tmp_path, 100, worse)
+    assert verdict == "promoted"
+    assert "slices" not in reason
+
+
+def test_a_model_held_for_two_reasons_of_which_one_is_not_told(tmp_path: Path) -> None:
+    verdict, reason = release_with_slices(tmp_path, 0, 20)
+    assert verdict == "held"
+    assert ", which begins below --margin -0.5; significantly worse in slices: up to 150 words (-4.00 points" in reason
+    assert ", without negation (-2.00 points, p = " in reason
 
 
 @pytest.mark.parametrize(("accuracy", "verdict"), [(1.0, "promoted"), (0.9, "held")])
