@@ -21,3 +21,8 @@ class ModelError(PipelineError):
 
 class OutputError(PipelineError):
     """A result could not be written, or was not published as its counts do not add up."""
+
+
+def printable(name: str) -> str:
+    """`name` on one line: what a terminal would not show as it stands becomes a question mark."""
+    return "".join(character if character.isprintable() else "?" for character in name)

@@ -130,7 +130,7 @@ def score(
     threshold = model.threshold if config.threshold is None else config.threshold
     before = _standing(path)
     delimiter = DELIMITERS[config.delimiter] if config.delimiter else None
-    with reader.open_dump(
+    with reader.OpenDump(
         path,
         review_column=config.review_column,
         encoding=config.encoding,

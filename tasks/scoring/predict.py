@@ -20,7 +20,6 @@ from prefect.states import Failed
 
 from tasks.lib import errors, scoring
 from tasks.lib.config import ScoreConfig
-from tasks.lib.dumps.packing import printable
 from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
@@ -81,7 +80,7 @@ def _score_one(
 def failed(dump: Dump, model_id: str, error: object) -> FileReport:
     """The report of a dump that failed; the reason begins with its name, once."""
     reason = str(error)
-    for name in (dump.name, printable(Path(dump.path).name)):
+    for name in (dump.name, errors.printable(Path(dump.path).name)):
         reason = reason.removeprefix(f"{name}: ")
     return FileReport(
         file=dump.name, status="failed", model_id=model_id, reason=f"{dump.name}: {reason}", sha256=dump.sha256

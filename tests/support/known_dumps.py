@@ -20,9 +20,14 @@ BLANK = object()
 Part = tuple[bytes, Any]
 
 
-def read(path: Path, **options: Any) -> tuple[reader.Dump, list[reader.Block]]:
-    with reader.open_dump(path, **options) as dump:
+def read(path: Path, **options: Any) -> tuple[reader.OpenDump, list[reader.Block]]:
+    with reader.OpenDump(path, **options) as dump:
         return dump, list(dump)
+
+
+def counted(blocks: list[reader.Block]) -> tuple[int, int]:
+    """The good rows and the spans."""
+    return sum(len(block.rows) for block in blocks), sum(len(block.spans) for block in blocks)
 
 
 def outcome(path: Path, **options: Any) -> list[tuple[Any, ...]]:
@@ -56,13 +61,13 @@ def expected(first_line: int, parts: list[Part], end: bytes) -> list[tuple[Any, 
     return found
 
 
-def check(tmp_path: Path, header: bytes, parts: list[Part], end: bytes = b"\n", **options: Any) -> reader.Dump:
+def check(tmp_path: Path, header: bytes, parts: list[Part], end: bytes = b"\n", **options: Any) -> reader.OpenDump:
     path = tmp_path / "reviews.csv"
     path.write_bytes(header + b"".join(raw for raw, _ in parts))
     assert outcome(path, **options) == expected(header.count(end) + 1, parts, end)
     dump, _ = read(path, **options)
     assert dump.counts.blank == sum(right is BLANK for _, right in parts)
-    assert dump.counts.bytes == dump.stream.input_bytes == path.stat().st_size
+    assert dump.counts.bytes == dump.stream.bytes == path.stat().st_size
     return dump
 
 

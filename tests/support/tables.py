@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.lib.dumps.reader import Block, open_dump
+from tasks.lib.dumps.reader import Block, OpenDump
 from tasks.lib.scores import tables
 
 SHA = "0123456789abcdef" * 4
@@ -15,7 +15,7 @@ SHA = "0123456789abcdef" * 4
 def score(dump: Path, folder: Path, *, threshold: float = 0.5, lose: int = 0) -> Path:
     """Scores a dump with made-up probabilities, and drops the last `lose` rows on the way."""
     table, quarantine = folder / "scores" / "t.parquet", folder / "quarantine" / "t.parquet"
-    with open_dump(dump) as opened:
+    with OpenDump(dump) as opened:
         origin = tables.Origin(dump.name, SHA, "gru-000000000000", threshold, "review", opened.header, opened.delimiter)
         carried = tables.carried_columns(opened.header, None, dump.name)
         with tables.Tables(table, quarantine, origin, carried) as out:

@@ -38,7 +38,7 @@ class Header:
 
 def check_options(encoding: str, delimiter: str | None) -> str:
     """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""
-    if delimiter is not None and delimiter not in tuple(DELIMITERS):
+    if delimiter not in (None, *DELIMITERS):
         raise InputError(f"--delimiter: expected a comma, a semicolon or a tab, found {delimiter!r}.")
     with suppress(LookupError, ValueError):
         # Lines are parted before they are decoded, so ASCII has to stand for itself.

@@ -13,7 +13,7 @@ from typing import Any
 
 from backports import zstd  # `compression.zstd` in the standard library of Python 3.14
 
-from tasks.lib.errors import InputError
+from tasks.lib.errors import InputError, printable
 
 PIECE = 1 << 18  # bytes read, or decompressed, at a time
 
@@ -21,11 +21,10 @@ PIECE = 1 << 18  # bytes read, or decompressed, at a time
 _MAGIC = re.compile(
     rb"(?P<gzip>\x1f\x8b\x08)|(?P<zstd>\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18)|(?P<bz2>BZh\d(?:1AY&SY|\x17rE8P\x90))"
 )
-# By their first bytes: what unpacks one member (frame, stream), and what may stand between members.
-_PACKINGS: dict[str, tuple[Callable[[], Any], bytes]] = {
-    "gzip": (lambda: zlib.decompressobj(wbits=31), b"\0"),  # `GzipFile` takes 1.2 times as long
-    "zstd": (zstd.ZstdDecompressor, b""),
-    "bz2": (bz2.BZ2Decompressor, b""),
+_UNPACKERS: dict[str, Callable[[], Any]] = {  # of one member (frame, stream)
+    "gzip": lambda: zlib.decompressobj(wbits=31),  # `GzipFile` takes 1.2 times as long
+    "zstd": zstd.ZstdDecompressor,
+    "bz2": bz2.BZ2Decompressor,
 }
 
 
@@ -35,12 +34,12 @@ class Stream:
     def __init__(self, path: Path, *, max_bytes: int | None = None) -> None:
         self.name = printable(path.name)
         self.compression: str | None = None
-        self.input_bytes = self.bytes = 0  # stored and decompressed
-        self._max_bytes = max_bytes
+        self.bytes = 0  # decompressed
         self.hash = hashlib.sha256()
+        self._max_bytes = max_bytes
         try:
             # O_NONBLOCK: opening a FIFO must not wait for a writer.
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise InputError(f"{self.name}: could not be opened: {error.strerror}.") from error
 
@@ -48,41 +47,41 @@ class Stream:
         os.close(self._descriptor)
 
     def pieces(self) -> Iterator[bytes]:
-        """The decompressed bytes. Raises InputError if this is no regular file, if the data are damaged, cut off,
-        followed by something else or larger than `max_bytes`, and if the file is changed while it is read."""
-        self._before = self._call(os.fstat)
-        if not stat.S_ISREG(self._before.st_mode):
-            raise InputError(f"{self.name}: expected a regular file, found a folder, a FIFO or a device.")
+        """The decompressed bytes. Raises InputError if this is no regular file, if it cannot be read, and if the data
+        are damaged, cut off, followed by something else or larger than `max_bytes`."""
         try:
-            for piece in self._unpacked():
+            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                raise InputError(f"{self.name}: expected a regular file, found a folder, a FIFO or a device.")
+            data = self._read()
+            magic = _MAGIC.match(data)
+            self.compression = magic and magic.lastgroup
+            packed = self.compression and self._members(data, _UNPACKERS[self.compression])
+            for piece in packed or chain([data], iter(self._read, b"")):
                 self.bytes += len(piece)
                 if self._max_bytes is not None and self.bytes > self._max_bytes:
                     found = f"{self.name}: opens to more than the limit of {self._max_bytes} bytes"
                     raise InputError(f"{found}. Raise the limit if the file is to be trusted.")
                 yield piece
         except (EOFError, OSError, zlib.error, zstd.ZstdError) as error:
+            if isinstance(error, OSError) and error.strerror:  # `bz2` raises those without
+                found = f"{self.name}: could not be read: {error.strerror}"
+                raise InputError(f"{found}. Fix that and run the same command again.") from error
             found = "cut off" if isinstance(error, EOFError) else "damaged, or followed by something else"
             raise InputError(f"{self.name}: the {self.compression} data are {found}. Fetch it again.") from error
-        self.check_unchanged()
 
-    def _unpacked(self) -> Iterator[bytes]:
-        data = self._read()
-        magic = _MAGIC.match(data)
-        self.compression = magic and magic.lastgroup
-        if self.compression:
-            return self._members(data, *_PACKINGS[self.compression])
-        return chain([data], iter(self._read, b""))
+    def _members(self, data: bytes, new: Callable[[], Any]) -> Iterator[bytes]:
+        """The members of the file in turn, a piece at a time; `BZ2File` would ignore what is none behind the last.
 
-    def _members(self, data: bytes, new: Callable[[], Any], padding: bytes) -> Iterator[bytes]:
-        """The members of the file in turn, a piece at a time; `BZ2File` would ignore what is none behind the last."""
+        NULs may stand behind a member: gzip data from a tape are padded with them.
+        """
         member = new()
         while True:
             if piece := member.decompress(data, PIECE):
                 yield piece
             if member.eof:
-                data = member.unused_data.lstrip(padding)
+                data = member.unused_data.lstrip(b"\0")
                 while not data and (data := self._read()):
-                    data = data.lstrip(padding)
+                    data = data.lstrip(b"\0")
                 if not data:
                     return
                 member = new()
@@ -93,26 +92,6 @@ class Stream:
 
     def _read(self) -> bytes:
         """Some of the stored bytes; none at the end of the file."""
-        data = self._call(os.read, PIECE)
+        data = os.read(self._descriptor, PIECE)
         self.hash.update(data)
-        self.input_bytes += len(data)
         return data
-
-    def _call(self, call: Callable[..., Any], *arguments: int) -> Any:
-        try:
-            return call(self._descriptor, *arguments)
-        except OSError as error:
-            found = f"{self.name}: could not be read: {error.strerror}"
-            raise InputError(f"{found}. Fix that and run the same command again.") from error
-
-    def check_unchanged(self) -> None:
-        """Raises InputError if the file is another than when it was opened, or not all of it was read."""
-        now = self._call(os.fstat)
-        same = (now.st_size, now.st_mtime_ns) == (self._before.st_size, self._before.st_mtime_ns)
-        if not same or self.input_bytes != now.st_size:
-            raise InputError(f"{self.name}: changed while it was read. Run again when it is complete.")
-
-
-def printable(name: str) -> str:
-    """`name` on one line: what a terminal would not show as it stands becomes a question mark."""
-    return name if name.isprintable() else "".join(c if c.isprintable() else "?" for c in name)

@@ -10,11 +10,9 @@
 """
 
 import csv
-import os
-from collections import defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +21,10 @@ from tasks.lib.dumps.records import RAW_LIMIT, RECORD_LIMIT, Fault, Record, Reco
 from tasks.lib.errors import OutputError
 
 BATCH_LINES = 2_000  # given to the parser at a time
+
+# Lines from the first number up to the second, and what they hold: good records by the lines they begin on, those of no
+# fields being blank lines; or what is wrong with them.
+Part = tuple[int, int, dict[int, list[str]] | Fault]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +52,21 @@ class Block:
 
 @dataclass(slots=True)
 class Counts:
-    """Good records, spans and blank lines, and the lines and bytes that they and the header account for."""
+    """Rows (good records and spans), blank lines, and the lines and bytes that they and the header account for."""
 
-    good: int = 0
-    quarantined: int = 0
+    rows: int = 0
     blank: int = 0
     lines: int = 0
     bytes: int = 0
 
-    @property
-    def rows(self) -> int:
-        return self.good + self.quarantined
 
-    def check(self, name: str, lines: int, length: int) -> None:
-        """Raises OutputError unless every line and byte that was read is accounted for exactly once."""
-        if (lines, length) != (self.lines, self.bytes):
-            accounted = f"{self.lines} of {self.bytes} accounted for"
-            raise OutputError(f"{name}: {lines} lines of {length} bytes read, but {accounted}. Nothing is published.")
-
-
-class Dump:
-    """An open review dump; iterate once over its blocks. `header` has `name_2` for the second column of one name;
-    `counts` and the file's `sha256` are there when the iteration has ended."""
+class OpenDump:
+    """An open review dump; iterate once over its blocks. `header` has the column names as they stand; `counts` and
+    the file's `sha256` are there when the iteration has ended."""
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: Path,
         *,
         review_column: str = "review",
         encoding: str = "utf-8",
@@ -91,7 +82,7 @@ class Dump:
         record of more than `record_limit` bytes is quarantined. Raises InputError for what is no dump as a whole.
         """
         encoding = header.check_options(encoding, delimiter)
-        self.stream = packing.Stream(Path(path), max_bytes=max_bytes)
+        self.stream = packing.Stream(path, max_bytes=max_bytes)
         try:
             pieces, head = self.stream.pieces(), b""
             while len(head) < header.HEAD_LIMIT and (piece := next(pieces, b"")):
@@ -100,7 +91,7 @@ class Dump:
         except BaseException:
             self.stream.close()
             raise
-        self.header, self.review_index, self.delimiter = _unique(found.names), found.matches[0], found.delimiter
+        self.header, self.review_index, self.delimiter = tuple(found.names), found.matches[0], found.delimiter
         self.counts = Counts(lines=found.lines, bytes=found.end)
         self._records = Records(chain([head[found.end :]], pieces), found, encoding, record_limit)
         self.sha256 = ""
@@ -114,46 +105,52 @@ class Dump:
         self.stream.close()
 
     def __iter__(self) -> Iterator[Block]:
-        """The blocks, none of them empty. Raises InputError if the file is damaged, too large or changed meanwhile."""
+        """The blocks, none of them empty. Raises InputError if the file is damaged or too large."""
         begun = self.counts.bytes
-        for line in self._steps():
-            self._records.drop(line)
+        for start, end, found in self._parts():
+            self._add(start, end, found)
+            self._records.drop(end)
             if self._room() <= 0 or self.counts.bytes - begun >= self._block_bytes:
                 yield self._block
                 self._block, begun = Block(), self.counts.bytes
         if self._block.rows or self._block.spans:
             yield self._block
-        self.counts.check(self.stream.name, self._records.end - 1, self.stream.bytes)
-        self.stream.check_unchanged()
+        lines, length, counts = self._records.end - 1, self.stream.bytes, self.counts
+        if (lines, length) != (counts.lines, counts.bytes):
+            read = f"{lines} lines of {length} bytes read, but {counts.lines} of {counts.bytes} accounted for"
+            raise OutputError(f"{self.stream.name}: {read}. Nothing is published.")
         self.sha256 = self.stream.hash.hexdigest()
 
     def _room(self) -> int:
         return self._block_rows - len(self._block.rows) - len(self._block.spans)
 
-    def _steps(self) -> Iterator[int]:
-        """Adds rows and spans to the block; yields the next line wherever the block may be full."""
-        records, line = self._records, self._records.first
-        while records.at(line) is not None:
-            line = self._take_good(line)
-            yield line
-            if line == records.end:
-                continue
-            record = records.read(line)
-            if record.fault is None:
-                self._add_rows({line: record.fields}, line, record.end)
-                line = record.end
-            elif record.sound or (record.fields and self._ends_where_one_begins(record, line)):
-                line = self._add_span(line, record.end, record.fault)
-            elif records.raw(line, line + 1)[0].count(b'"') % 2 == 0 and records.sound(line + 1):
-                # Quotes that were not doubled come in pairs, so that the line is whole: saves 42,000 good rows of a
-                # million where a third of the rows have such a pair.
-                line = self._add_span(line, line + 1, record.fault)
-            else:
-                line = yield from self._skip(line, record.fault)
-            yield line
+    def _add(self, start: int, end: int, found: dict[int, list[str]] | Fault) -> None:
+        """Adds to the block what is found in the lines before `end`, and counts these as accounted for."""
+        block, counts, lines = self._block, self.counts, self._records.raw(start, end)
+        length = sum(map(len, lines))
+        counts.lines += len(lines)
+        counts.bytes += length
+        if isinstance(found, tuple):
+            counts.rows += 1
+            raw = b"".join(lines)[:RAW_LIMIT]
+            block.spans.append(Span(counts.rows, start, end - 1, *found, raw, length))
+        else:
+            good = {line: row for line, row in found.items() if row}
+            block.ordinals += range(counts.rows + 1, counts.rows + len(good) + 1)
+            block.lines += good
+            block.rows += good.values()
+            counts.rows += len(good)
+            counts.blank += len(found) - len(good)
 
-    def _take_good(self, start: int) -> int:
-        """Adds good records from line `start` on, a batch at most; returns the next line.
+    def _parts(self) -> Iterator[Part]:
+        line = self._records.first
+        while self._records.at(line) is not None:
+            line = yield from self._good(line)
+            if line < self._records.end:
+                line = yield from self._record(line)
+
+    def _good(self, start: int) -> Generator[Part, None, int]:
+        """The good records from line `start` on, a batch at most.
 
         `Records.read` alone would do, but takes 340 ms for 25,000 reviews, and with this it is 210 ms.
         """
@@ -173,66 +170,41 @@ class Dump:
             pass  # `Records.read` finds out what it is
         # A record that breaks may take the parser through the whole batch: where many do, batches are short.
         self._batch_lines = min(2 * (line - start) + 16, BATCH_LINES)
-        self._add_rows(rows, start, line)
+        yield start, line, rows
         return line
 
-    def _ends_where_one_begins(self, record: Record, start: int) -> bool:
-        """Whether a well-formed record with another number of fields than the header costs itself alone."""
-        if record.end - start == 1:
-            # A line ends where the next record begins, sound or not: saves 410 good rows of a million where a
-            # twentieth of the rows are ragged, and 29,000 where a fifth are.
-            return True
-        # One record in 8 million began on the last line: its opening quote had closed the one before.
-        last = self._records.read(record.end - 1)
-        return self._records.sound(record.end) and not (last.sound and last.end > record.end)
-
-    def _skip(self, start: int, fault: Fault) -> Generator[int, None, int]:
-        """Adds spans of line `start` and those up to where records are sound again, RAW_LIMIT bytes each, so that
-        memory stays flat and spans keep all that their lines have."""
-        records, end, length = self._records, start + 1, len(self._records.raw(start, start + 1)[0])
-        while (line := records.at(end)) is not None and not (line.strip(b"\r\n") and records.sound(end, 2)):
-            length += len(line)
-            if length > RAW_LIMIT:
-                yield self._add_span(start, end, fault)
-                start, length, fault = end, len(line), (fault[0], "continues the span before")
-            end += 1
-        return self._add_span(start, end, fault)
-
-    def _add_rows(self, rows: dict[int, list[str]], start: int, end: int) -> None:
-        """Adds the rows in these lines, by the lines they begin on; those of no fields are blank lines."""
-        good = {line: row for line, row in rows.items() if row}
-        self._block.ordinals += range(self.counts.rows + 1, self.counts.rows + len(good) + 1)
-        self._block.lines += good
-        self._block.rows += good.values()
-        self.counts.good += len(good)
-        self.counts.blank += len(rows) - len(good)
-        self._count(start, end)
-
-    def _add_span(self, start: int, end: int, fault: Fault) -> int:
-        raw = b"".join(self._records.raw(start, end))[:RAW_LIMIT]
-        self.counts.quarantined += 1
-        self._block.spans.append(Span(self.counts.rows, start, end - 1, *fault, raw, self._count(start, end)))
+    def _record(self, start: int) -> Generator[Part, None, int]:
+        """The record at line `start`; of a broken one whose end is unknown, all lines up to where records are sound
+        again, RAW_LIMIT bytes at a time, so that memory stays flat and spans keep all that their lines have."""
+        records, record = self._records, self._records.read(start)
+        end, fault = self._end(record, start), record.fault
+        if fault is None:
+            yield start, record.end, {start: record.fields}
+            return record.end
+        if end is None:
+            end, length = start + 1, len(records.raw(start, start + 1)[0])
+            while (line := records.at(end)) is not None and not (line.strip(b"\r\n") and records.sound(end, 2)):
+                length += len(line)
+                if length > RAW_LIMIT:
+                    yield start, end, fault
+                    start, length, fault = end, len(line), (fault[0], "continues the span before")
+                end += 1
+        yield start, end, fault
         return end
 
-    def _count(self, start: int, end: int) -> int:
-        """Counts these lines as accounted for; returns their bytes."""
-        lines = self._records.raw(start, end)
-        length = sum(map(len, lines))
-        self.counts.lines += len(lines)
-        self.counts.bytes += length
-        return length
-
-
-open_dump = Dump  # `with open_dump(path) as dump`
-
-
-def _unique(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, the later ones of the same name numbered: name, name_2."""
-    numbers = defaultdict[str, Iterator[int]](lambda: count(2))
-    taken, unique = set(names), dict[str, None]()
-    for name in names:
-        new = name
-        while new in unique or (new != name and new in taken):
-            new = f"{name}_{next(numbers[name])}"
-        unique[new] = None
-    return tuple(unique)
+    def _end(self, record: Record, line: int) -> int | None:
+        """The line behind a record at `line`; None if it cannot be told."""
+        records, end = self._records, record.end
+        if record.sound or (record.fields and end == line + 1):
+            # A line of too many or too few fields ends where the next record begins, sound or not: saves 410 good rows
+            # of a million where a twentieth of the rows are ragged, and 29,000 where a fifth are.
+            return end
+        if record.fields and records.sound(end):
+            # One record in 8 million began on the last line: its opening quote had closed the one before.
+            last = records.read(end - 1)
+            if not (last.sound and last.end > end):
+                return end
+        # Quotes that were not doubled come in pairs, so that the line is whole: saves 42,000 good rows of a million
+        # where a third of the rows have such a pair.
+        pairs = records.raw(line, line + 1)[0].count(b'"') % 2 == 0
+        return line + 1 if pairs and records.sound(line + 1) else None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import methodcaller
+from typing import Self
 
 from tasks.lib.dumps.header import Header
 
@@ -26,10 +27,17 @@ _CR_LINES = re.compile(rb"[^\r]*\r|[^\r]+")
 csv.field_size_limit(sys.maxsize)  # the limits above are those of a record
 
 
-class CutLine(bytes):
-    """The first RAW_LIMIT bytes of a line over the limit. Its `len` is that of the whole line, as the file has it."""
+class Line(bytearray):
+    """A line as pieces make it up. Its `len` is that in the file, but over the limit it keeps RAW_LIMIT bytes alone."""
 
     length = 0
+
+    def add(self, piece: bytes, limit: int) -> Self:
+        self.extend(piece)
+        self.length += len(piece)
+        if self.length > limit:
+            del self[RAW_LIMIT:]
+        return self
 
     def __len__(self) -> int:
         return self.length
@@ -59,7 +67,7 @@ class Records:
         # Of two files put together, the second may bring its byte order mark.
         self._repeated = [[mark + first, *others] for mark in ("", "\ufeff") if others]
         self.limit = limit
-        self._kept: list[bytes] = []
+        self._kept: list[bytes | Line] = []
         self._unread = _split(pieces, header.line_end, limit)
 
     @property
@@ -67,13 +75,13 @@ class Records:
         """The line behind the last one read so far."""
         return self.first + len(self._kept)
 
-    def at(self, line: int) -> bytes | None:
+    def at(self, line: int) -> bytes | Line | None:
         """A line, or None behind the last one."""
         while line >= self.end and (lines := next(self._unread, None)):
             self._kept += lines
         return self._kept[line - self.first] if line < self.end else None
 
-    def raw(self, start: int, end: int) -> list[bytes]:
+    def raw(self, start: int, end: int) -> list[bytes | Line]:
         """Those of the lines before `end` that have been read."""
         return self._kept[start - self.first : end - self.first]
 
@@ -150,27 +158,15 @@ class Records:
         return True
 
 
-def _split(pieces: Iterable[bytes], end: bytes, limit: int) -> Iterator[list[bytes]]:
+def _split(pieces: Iterable[bytes], end: bytes, limit: int) -> Iterator[list[bytes | Line]]:
     """The physical lines, as many at a time as a piece completes."""
-    begun, length = bytearray(), 0  # of the line that is not complete; no more of it is held than the limit
-    for piece in filter(None, pieces):
+    begun = Line()
+    for piece in pieces:
         lines = io.BytesIO(piece).readlines() if end == b"\n" else _CR_LINES.findall(piece)
-        if piece.endswith(end):
-            lines.append(b"")
-        begun += lines[0]
-        length += len(lines[0])
-        if len(lines) > 1:
-            yield [_line(begun, length, limit), *lines[1:-1]]
-            begun, length = bytearray(lines[-1]), len(lines[-1])
-        if length > limit:
-            del begun[RAW_LIMIT:]
+        rest = b"" if piece.endswith(end) or not lines else lines.pop()
+        if lines:
+            yield [begun.add(lines[0], limit), *lines[1:]]
+            begun = Line()
+        begun.add(rest, limit)
     if begun:
-        yield [_line(begun, length, limit)]
-
-
-def _line(begun: bytearray, length: int, limit: int) -> bytes:
-    if length <= limit:
-        return bytes(begun)
-    line = CutLine(begun[:RAW_LIMIT])
-    line.length = length
-    return line
+        yield [begun]

@@ -12,7 +12,6 @@ from typing import Literal
 
 from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
-from tasks.lib.dumps.packing import printable
 from tasks.lib.layout import Layout
 from tasks.lib.scores import tables
 from tasks.lib.scores.ledger import Ledger, Standing
@@ -80,7 +79,7 @@ def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
     known = ledger.known_files(_key(start, ledger.data))
     read = []
     for path, error in listed:
-        name = printable(path[len(start) + 1 :] or place.name)
+        name = errors.printable(path[len(start) + 1 :] or place.name)
         try:
             if error:
                 raise errors.InputError(f"a folder that cannot be listed: {error}. Mend that and run again.")

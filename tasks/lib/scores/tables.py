@@ -71,10 +71,11 @@ def folder(scores: Path, model_id: str) -> Path:
 def carried_columns(header: Sequence[str], keep: Sequence[str] | None, source_file: str) -> dict[int, str]:
     """Which input columns go into the table: position in the input -> name in the table.
 
-    `keep` are names from the header, each alone or several separated by commas; None keeps all. A name that one
-    of our columns has gets `input_` in front, and a column without a name is called by its position.
-    Raises `InputError` for a name that the header does not have.
+    Of columns of one name, the later ones are numbered: `name_2`. `keep` are these names, each alone or several
+    separated by commas; None keeps all. A name that one of our columns has gets `input_` in front, and a column
+    without a name is called by its position. Raises `InputError` for a name that the header does not have.
     """
+    header = _numbered(header)
     wanted = set(header) if keep is None else set(_split_names(header, keep))
     if missing := sorted(wanted.difference(header)):
         raise errors.InputError(
@@ -91,6 +92,18 @@ def carried_columns(header: Sequence[str], keep: Sequence[str] | None, source_fi
         taken.add(unique)
         carried[position] = unique
     return carried
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    """The names, the later ones of the same name numbered as no other column is."""
+    numbers, unique = Counter(set(names)), dict[str, None]()
+    for name in names:
+        new = name
+        while new in unique or (new != name and new in numbers):
+            numbers[name] += 1
+            new = f"{name}_{numbers[name]}"
+        unique[new] = None
+    return list(unique)
 
 
 def _split_names(header: Sequence[str], keep: Sequence[str]) -> list[str]:

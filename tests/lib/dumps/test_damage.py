@@ -28,7 +28,7 @@ WORDS = re.split(" ", TEXT)
 def read(path: Path, **options: Any) -> tuple[list[Event], reader.Counts]:
     """Good rows as (ordinal, line, fields) and spans as (ordinal, lines, reason, raw), in the file's order."""
     events: list[Event] = []
-    with reader.open_dump(path, **options) as dump:
+    with reader.OpenDump(path, **options) as dump:
         for block in dump:
             events += zip(block.ordinals, block.lines, block.rows, strict=True)
             events += [

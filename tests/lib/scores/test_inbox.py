@@ -12,7 +12,6 @@ import pytest
 
 from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
-from tasks.lib.dumps import packing
 from tasks.lib.layout import Layout
 from tasks.lib.scores import inbox, tables
 from tasks.lib.scores.inbox import Dump
@@ -150,7 +149,7 @@ def test_a_pipe_that_blocks(folder: Path) -> None:
 )
 def test_a_strange_name_that_stops_the_run(folder: Path, name: str) -> None:
     (folder / name).write_text("review\nother\n")
-    assert found(folder)[packing.printable(name)] == "new"
+    assert found(folder)[errors.printable(name)] == "new"
     assert all(shown.isprintable() for shown in found(folder))
 
 

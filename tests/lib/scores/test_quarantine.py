@@ -97,7 +97,7 @@ def french(tmp_path: Path) -> Path:
 
 
 def read_again(dump: Path, encoding: str) -> tuple[tuple[str, ...], list[list[str]]]:
-    with reader.open_dump(dump, encoding=encoding) as opened:
+    with reader.OpenDump(dump, encoding=encoding) as opened:
         return opened.header, [row for block in opened for row in block.rows]
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib import errors
-from tasks.lib.dumps.reader import open_dump
+from tasks.lib.dumps.reader import OpenDump
 from tasks.lib.scores import tables
 from tests.support.known_dumps import CASES, expected
 from tests.support.tables import SHA, score
@@ -106,6 +106,8 @@ def test_a_flipped_bit_in_a_table_that_is_read(dump: Path, tmp_path: Path) -> No
         (["a", "b", "c"], ("a, c",), ["a", "c"]),
         (["a,b", "c"], ("a,b",), ["a,b"]),
         (["a", "b"], (), []),
+        (["a", "review", "a", "a_2", "a", "", ""], None, ["a", "review", "a_3", "a_2", "a_4", "column_6", "_2"]),
+        (["a", "review", "a"], ("a_2",), ["a_2"]),
     ],
 )
 def test_input_columns_that_hide_ours_or_each_other(
@@ -160,7 +162,7 @@ def test_a_cell_or_a_record_that_a_table_alters(tmp_path: Path, name: str) -> No
     dump = tmp_path / "reviews.csv"
     dump.write_bytes(header + b"".join(raw for raw, _ in parts))
     right = expected(header.count(b"\n") + 1, parts, b"\n")
-    with open_dump(dump) as opened:
+    with OpenDump(dump) as opened:
         names = list(tables.carried_columns(opened.header, None, dump.name).values())
     table = score(dump, tmp_path)
     assert rows_of(table, ["row_id", "source_line", *names]) == [
