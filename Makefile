@@ -5,7 +5,7 @@ DATA ?= data
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow lint bench lock sample clean-cache serve deploy worker automations test-deploy screenshots
+.PHONY: help install demo test test-quick test-slow lint bench lock sample clean-cache serve deploy worker automations test-deploy screenshots
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,7 +23,11 @@ demo: $(READY) ## train on the bundled sample corpus and score the bundled dumps
 	$(BIN)/python flows/score.py data/sample --data-dir $(DATA) --max-quarantine 0.5 --rescore
 	@$(BIN)/python tests/tools/sample/show.py $(DATA)
 
-test: lint ## lint, types and the quick tests
+# Lint and types take as long as the first tests, which leave a core free.
+test: $(READY) ## lint, types and the quick tests
+	@$(MAKE) --no-print-directory -j2 lint test-quick
+
+test-quick: $(READY)
 	$(BIN)/python -m pytest
 
 lint: $(READY)

@@ -78,7 +78,8 @@ def test_a_run_that_ends_with_the_worker_that_it_prints_to(tmp_path: Path) -> No
 
 def test_a_signal_that_is_lost_while_an_object_is_finalized(tmp_path: Path) -> None:
     code = (
-        "import time; from tasks.running import environment; environment.prepare(command_line=True)\n"
+        "import signal, time; from tasks.running import environment; environment.prepare(command_line=True)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what starts the tests may ignore it
         "class Last:\n    def __del__(self): raise KeyboardInterrupt\n"
         "last = Last(); del last\n"
         "time.sleep(20); print('went on')"

@@ -17,12 +17,11 @@ import pytest
 
 from flows.score import score
 from tasks.lib import errors, files
-from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
+from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.models import bundles
+from tasks.lib.models import bundles, releases
 from tasks.lib.scores import exports, tables
 from tasks.lib.scores.ledger import Ledger
-from tests.support.training import train_small
 from tests.tools.sample import generate
 
 
@@ -108,18 +107,14 @@ def test_a_corrected_file_that_is_not_scored(inbox: Layout) -> None:
     assert len(list(inbox.scores.glob("model=*/reviews-columns-*.parquet"))) == 2
 
 
-def test_a_new_model_that_leaves_old_files_unscored(inbox: Layout, model_id: str) -> None:
+def test_a_new_model_that_leaves_old_files_unscored(inbox: Layout, two_models: tuple[str, str]) -> None:
     score(data_dir=inbox.root)
-    train_small(inbox.root, fit=generate_fit(), release=ReleaseConfig(force=True))
+    releases.promote(inbox.models, two_models[1])
     score(data_dir=inbox.root)
     assert {path.parent.name for path in inbox.scores.glob("model=*/*.parquet")} == {
         f"model={name}" for name in bundles.model_ids(inbox.models)
     }
     assert set(pd.read_parquet(inbox.scores)["model_id"]) == set(bundles.model_ids(inbox.models))
-
-
-def generate_fit() -> FitConfig:
-    return FitConfig(epochs=1, seed=5, device="cpu")
 
 
 def test_one_bad_file_that_stops_the_others(inbox: Layout) -> None:
@@ -288,18 +283,21 @@ def test_a_late_report_that_has_a_file_twice_with_its_export(inbox: Layout, monk
 
 
 def test_a_flipped_bit_that_the_next_run_does_not_see(inbox: Layout, caplog: pytest.LogCaptureFixture) -> None:
-    """In a data page, in a footer, in a quarantine; or all of the quarantine is gone."""
+    """In data pages, in footers, in a quarantine; or all of the quarantine is gone."""
     score(data_dir=inbox.root)
     expected = {path: path.read_bytes() for path in published(inbox)}
+    (quarantine,) = inbox.quarantine.glob("*.parquet")
     caplog.set_level("WARNING", "sentiment")
-    for path, content in expected.items():
-        for place in (len(content) // 3, len(content) - 200):
-            path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for flipped in (expected.keys() - {quarantine}, {quarantine}):
+        for in_footer in (False, True):
+            for path in flipped:
+                content = expected[path]
+                place = len(content) - 200 if in_footer else len(content) // 3
+                path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
             caplog.clear()
             score(data_dir=inbox.root)
-            assert len([line for line in caplog.messages if "is made again: " in line]) == 1, path
+            assert len([line for line in caplog.messages if "is made again: " in line]) == len(flipped)
             assert {path: path.read_bytes() for path in published(inbox)} == expected
-    (quarantine,) = inbox.quarantine.glob("*.parquet")
     quarantine.unlink()
     score(data_dir=inbox.root)
     assert {path: path.read_bytes() for path in published(inbox)} == expected

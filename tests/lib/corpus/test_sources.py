@@ -34,7 +34,7 @@ WRONG = {
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "STALL_SECONDS", 1)
+    monkeypatch.setattr(sources, "STALL_SECONDS", 0.5)
 
 
 @pytest.fixture

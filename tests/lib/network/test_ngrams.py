@@ -105,4 +105,4 @@ def test_too_little_to_fit_that_gives_no_accuracy(rows: Rows, labels: list[int],
 def test_real_reviews_that_the_baseline_gets_wrong(imdb_dir: Path) -> None:
     splits = shards.splits(*imdb.load(imdb_dir / "imdb.npz"), 0.2)
     classifier = ngrams.fit(splits["train"].ranks, splits["train"].labels)
-    assert classifier.accuracy(splits["test"].ranks, splits["test"].labels) > 0.915
+    assert classifier.accuracy(splits["test"].ranks[:10_000], splits["test"].labels[:10_000]) > 0.915
