@@ -62,7 +62,7 @@ def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: s
         line = match[0]
         if declared := _DECLARED.match(line):
             delimiters = declared[1].decode()
-        elif line.strip():
+        elif line.strip() and not line.startswith(b"# "):  # `#id,review` may be the header
             if _NO_TEXT.search(line):
                 raise InputError(f"{name}: is UTF-16 or no text, expected UTF-8. Convert it: iconv -f UTF-16 -t UTF-8.")
             try:

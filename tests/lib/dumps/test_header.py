@@ -156,6 +156,30 @@ def test_header_that_starts_with_a_number_sign(tmp_path: Path) -> None:
     assert check(tmp_path, b"#,review\n", [row("1", "a")]).header == ("#", "review")
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"# columns: id, review, label\n",
+        b"# id,review,label\n\n",
+        b"# exported; review; checked\n",
+        b"# first, review\n# second\n# review, Review\n",
+    ],
+)
+def test_comment_that_names_the_review_column_was_taken_for_the_header(before: bytes, tmp_path: Path) -> None:
+    assert check(tmp_path, before + THREE, [*rows(1, 3)]).header == ("id", "review", "label")
+
+
+@pytest.mark.parametrize(
+    "part", [row("a", "b"), (b"# a,b\n", ["# a", "b"]), (b"a,\xff\n", "undecodable"), (b"a\0,b\n", "nul_byte")]
+)
+def test_header_with_a_number_sign_above_any_first_record(part: Part, tmp_path: Path) -> None:
+    assert check(tmp_path, b"#id,review\n", [part, row("2", "d")]).header == ("#id", "review")
+
+
+def test_header_of_several_lines_with_a_number_sign(tmp_path: Path) -> None:
+    assert check(tmp_path, b'#,"id\nof it",review\n', [row("1", "2", "a")]).header == ("#", "id\nof it", "review")
+
+
 def test_header_of_several_lines(tmp_path: Path) -> None:
     assert check(tmp_path, b'"id\nof it",review\n', [row("1", "a")]).header == ("id\nof it", "review")
 
