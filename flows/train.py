@@ -21,7 +21,17 @@ from cyclopts import App, Parameter
 from prefect import flow
 
 from tasks.lib import files
-from tasks.lib.config import CorpusConfig, FitConfig, NetworkConfig, ReleaseConfig, ShardConfig, SplitConfig
+from tasks.lib.config import (
+    CorpusConfig,
+    FitConfig,
+    NetworkConfig,
+    Preset,
+    ReleaseConfig,
+    ShardConfig,
+    SplitConfig,
+    VectorsConfig,
+    with_preset,
+)
 from tasks.lib.corpus.sources import sources
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
@@ -29,6 +39,7 @@ from tasks.running import command_line, events, locks
 from tasks.training import caching
 from tasks.training.artifacts import Bundle
 from tasks.training.baseline import evaluate_baseline
+from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
@@ -36,13 +47,14 @@ from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.publish import release_model, write_bundle
 from tasks.training.report import log_training, report_training
+from tasks.training.vectors import learn_vectors
 
 log = logging.getLogger(environment.LOGGER)
 
 
 @flow(
     name="train",
-    flow_run_name="train {network.cell} on {corpus.corpus}, seed {fit.seed}",
+    flow_run_name="train {preset} on {corpus.corpus}, seed {fit.seed}",
     timeout_seconds=12 * 3600,
     on_failure=[events.explain_failure],
     on_crashed=[events.explain_failure],
@@ -55,13 +67,17 @@ def train(
     release: ReleaseConfig = ReleaseConfig(),
     data_dir: Path = Path("data"),
     refresh: bool = False,
+    preset: Preset = "article",
 ) -> None:
     """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model. Each step is cached.
 
     Args:
         data_dir: Folder for all data.
         refresh: Run every step again.
+        preset: Defaults of shards, network and fit: `article`, the network of the text-book example, or `fast`, one to
+            put into production. An option that is given wins.
     """
+    shards, network, fit = with_preset(preset, shards, network, fit)
     data = Layout((CLONE / data_dir).resolve())
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
@@ -80,11 +96,13 @@ def pipeline(
     """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do."""
     labelled = step(download_corpus, sources(corpus))
     prepared = step(write_shards, labelled, shards)
-    fitted = step(fit_network, prepared, network, fit)
-    evaluation = step(evaluate_network, labelled, prepared, fitted)
+    learned = (step(learn_vectors, labelled, VectorsConfig.of(shards, network)),) if network.vectors else ()
+    fitted = step(fit_network, prepared, network, fit, *learned)
     baseline = step(evaluate_baseline, labelled, SplitConfig(validation_split=shards.validation_split))
+    calibrated = step(calibrate_network, labelled, prepared, fitted, baseline)
+    evaluation = step(evaluate_network, labelled, prepared, fitted, calibrated)
     plots = step(render_plots, fitted, evaluation)
-    return step(write_bundle, labelled, prepared, fitted, evaluation, baseline, plots)
+    return step(write_bundle, labelled, prepared, fitted, calibrated, evaluation, baseline, plots, *learned)
 
 
 def sweep(data: Layout) -> None:
@@ -101,6 +119,10 @@ app = App(name="train.py", help=__doc__, version_flags=[], help_format="plaintex
 @app.default
 def main(
     *,
+    preset: Annotated[
+        Preset,
+        Parameter(help="Defaults of the network's options: article is the text-book network, fast one for production."),
+    ] = "article",
     corpus: Annotated[CorpusConfig, Parameter(name="*")] = CorpusConfig(),
     shards: Annotated[ShardConfig, Parameter(name="*")] = ShardConfig(),
     network: Annotated[NetworkConfig, Parameter(name="*")] = NetworkConfig(),
@@ -114,13 +136,14 @@ def main(
 ) -> None:
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
     if explain:
+        shards, network, fit = with_preset(preset, shards, network, fit)
         explanation = caching.Explanation(Layout(data_dir.resolve()))
         pipeline(explanation, corpus, shards, network, fit)
         for step in explanation.done:
             log.info("%-10s %s", step.name, step.result)
         return
     with temporary_server.running():
-        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh)
+        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh, preset)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ HOUSE = {
     "tasks/lib/pruning": "tasks/lib/models |",
     "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb pyarrow:shards tensorflow:dataset",
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
-                         "sklearn:ngrams scipy:ngrams h5py:archive threadpoolctl:forward",
+                         "sklearn:regression sklearn:vectors scipy:regression scipy:vectors scipy:calibration "
+                         "scipy:metrics h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "pyarrow:flips sqlite3:ledger",

@@ -6,7 +6,7 @@ description here is what a user reads in all three places.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -20,6 +20,9 @@ class StageConfig(BaseModel):
     """The base of all stage configurations: immutable, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Config = TypeVar("Config", bound=StageConfig)
 
 
 class CorpusConfig(StageConfig):
@@ -63,6 +66,21 @@ class NetworkConfig(StageConfig):
     bidirectional: bool = Field(False, description="Read each review in both directions.")
     embedding_dim: int = Field(64, ge=1, le=4096, description="Numbers per word in the embedding.")
     units: int = Field(32, ge=1, le=4096, description="Units of each recurrent layer (per direction).")
+    pooling: Literal["last", "max", "max_mean"] = Field(
+        "last",
+        description="What the output layer sees: the last state, the maximum over all words, or that beside the mean "
+        "of the word vectors.",
+    )
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="Share of words dropped in training.")
+    vector_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the embedding's numbers dropped in training, for a whole review each."
+    )
+    head_dropout: float = Field(0.0, ge=0, lt=1, description="Share of the output layer's inputs dropped in training.")
+    vectors: bool = Field(False, description="Start from word vectors learned from the training reviews.")
+    ngrams: bool = Field(
+        False,
+        description="Add the n-gram baseline to the network, in the proportion that suits the validation reviews.",
+    )
     activation: Literal["relu", "tanh"] | None = Field(
         None,
         description="Activation of the recurrent layers, relu or tanh; default: relu for simple_rnn, else tanh, which "
@@ -76,11 +94,40 @@ class NetworkConfig(StageConfig):
         return self
 
 
+class VectorsConfig(SplitConfig):
+    """What the word vectors depend on, beside the corpus."""
+
+    num_words: int
+    embedding_dim: int
+
+    @classmethod
+    def of(cls, shards: ShardConfig, network: NetworkConfig) -> Self:
+        """Those that suit the network and its shards."""
+        return cls(
+            validation_split=shards.validation_split,
+            num_words=shards.num_words,
+            embedding_dim=network.embedding_dim,
+        )
+
+
 class FitConfig(StageConfig):
     """How the network is trained."""
 
     epochs: int = Field(10, ge=1, le=1000, description="Epochs at most.")
     batch_size: int = Field(128, ge=1, le=65_536, description="Reviews per training step.")
+    batches: Literal["random", "like_length"] = Field(
+        "random",
+        description="What shares a training step: random reviews, or reviews of like length without their common "
+        "padding, which needs --pooling max or max_mean.",
+    )
+    learning_rate: float = Field(0.001, gt=0, le=1, description="Learning rate of the optimizer.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="Learning rate over the training: constant, or down to 0 along a cosine."
+    )
+    weight_decay: float = Field(0.0, ge=0, le=1, description="Weight decay: above 0, the optimizer is AdamW.")
+    gradient_norm: float | None = Field(
+        None, gt=0, description="Largest norm of all gradients together; default: no limit."
+    )
     patience: int = Field(
         3, ge=0, le=1000, description="Epochs without a better validation loss before training stops."
     )
@@ -88,6 +135,47 @@ class FitConfig(StageConfig):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Where to compute; auto takes a GPU if there is one."
     )
+
+
+Preset = Literal["article", "fast"]
+PRESETS: dict[str, dict[type[StageConfig], dict[str, Any]]] = {
+    "article": {},
+    "fast": {
+        ShardConfig: {"num_words": 30_000, "maxlen": 400, "validation_split": 0.1},
+        NetworkConfig: {
+            "cell": "gru",
+            "bidirectional": True,
+            "embedding_dim": 128,
+            "units": 32,
+            "pooling": "max_mean",
+            "word_dropout": 0.2,
+            "vector_dropout": 0.4,
+            "head_dropout": 0.5,
+            "vectors": True,
+            "ngrams": True,
+        },
+        FitConfig: {
+            "epochs": 4,
+            "batch_size": 64,
+            "batches": "like_length",
+            "learning_rate": 0.002,
+            "schedule": "cosine",
+            "weight_decay": 0.004,
+            "gradient_norm": 1.0,
+        },
+    },
+}
+
+
+def with_preset(
+    preset: str, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
+) -> tuple[ShardConfig, NetworkConfig, FitConfig]:
+    """The configurations with the defaults of the preset; what was set stays."""
+    return _filled(preset, shards), _filled(preset, network), _filled(preset, fit)
+
+
+def _filled(preset: str, config: Config) -> Config:
+    return type(config)(**PRESETS[preset].get(type(config), {}) | config.model_dump(include=config.model_fields_set))
 
 
 class ReleaseConfig(StageConfig):

@@ -85,11 +85,33 @@ class Fitted(Record):
     parameters: int
 
 
-class Baseline(Record):
-    """How well the n-gram baseline does on the test reviews."""
+class Vectors(Record):
+    """Word vectors learned from the training reviews."""
 
+    path: str
+
+
+class Baseline(Record):
+    """The n-gram baseline, and how well it does on the test reviews."""
+
+    vocabulary: str
+    weights: str
     accuracy: float
     seconds: float
+
+
+class Calibrated(Record):
+    """The network that is published: calibrated, with its n-grams if it has some.
+
+    `weights` is the digest of its weights, `ngrams` the file of its n-grams or "". Its logits are those of the fitted
+    network over `temperature`, plus `ngram_scale` times those of the baseline.
+    """
+
+    model: str
+    weights: str
+    ngrams: str
+    temperature: float
+    ngram_scale: float
 
 
 class Evaluation(Record):

@@ -1,4 +1,4 @@
-"""Beside stage 4 of training: how good a linear model on n-grams is."""
+"""Beside stage 3 of training: a linear model on n-grams, and how good it is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import logging
 import time
 from pathlib import Path
 
+import numpy as np
 from prefect import task
 
 from tasks.lib import files
 from tasks.lib.config import SplitConfig
 from tasks.lib.corpus import imdb, shards
+from tasks.lib.layout import Layout
 from tasks.running import environment
 from tasks.training.artifacts import Baseline, Corpus
 from tasks.training.caching import MadeFrom
 
+VOCABULARY = "ngrams.npz"
+WEIGHTS = "weights.npy"  # the intercept first
 log = logging.getLogger(environment.LOGGER)
 
 
@@ -29,11 +33,25 @@ def evaluate_baseline(labelled: Corpus, config: SplitConfig, data_dir: Path) -> 
     It learns from the reviews that the network is fitted to, without those kept for validation, but reads them whole
     and with all words.
     """
-    from tasks.lib.network import ngrams  # scikit-learn takes a second to load
+    from tasks.lib.network import ngrams, regression  # scikit-learn takes a second to load
 
     started = time.perf_counter()
+    data = Layout(data_dir)
     splits = shards.splits(*imdb.load(data_dir / labelled.archive), config.validation_split)
     train, test = splits["train"], splits["test"]
-    accuracy = ngrams.fit(train.ranks, train.labels).accuracy(test.ranks, test.labels)
+    fitted = regression.fit(train.ranks, train.labels)
+    accuracy = fitted.accuracy(test.ranks, test.labels)
     log.info("n-grams: test accuracy %.2f%%", 100 * accuracy)
-    return Baseline(identity=files.digest(accuracy), accuracy=accuracy, seconds=time.perf_counter() - started)
+    identity = files.digest(accuracy, files.arrays_digest([*fitted.vocabulary.keys, fitted.weights]), fitted.intercept)
+    folder = data.work / f"baseline-{identity[:16]}"
+    with files.new_folder(folder) as temporary:
+        ngrams.save(temporary / VOCABULARY, fitted.vocabulary)
+        np.save(temporary / WEIGHTS, np.append(fitted.intercept, fitted.weights))
+    return Baseline(
+        identity=identity,
+        made_files={data.relative(folder / name): files.sha256(folder / name) for name in (VOCABULARY, WEIGHTS)},
+        vocabulary=data.relative(folder / VOCABULARY),
+        weights=data.relative(folder / WEIGHTS),
+        accuracy=accuracy,
+        seconds=time.perf_counter() - started,
+    )

@@ -53,7 +53,8 @@ class MadeFrom(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         """The key of one call of the task, which is also the file name of its result."""
-        return key(task_ctx.task, *(value for name, value in inputs.items() if name != "data_dir"))
+        given = (value for name, value in inputs.items() if name != "data_dir" and value is not None)
+        return key(task_ctx.task, *given)
 
 
 def recipe(task: Task[..., Any], *inputs: Any) -> Recipe:

@@ -6,15 +6,16 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 from prefect import task
 
-from tasks.lib import files
+from tasks.lib import errors, files
 from tasks.lib.config import FitConfig, NetworkConfig
 from tasks.lib.layout import Layout
 from tasks.lib.network.checkpoint import Checkpoint
 from tasks.running import environment, progress
 from tasks.training import caching
-from tasks.training.artifacts import Fitted, Shards
+from tasks.training.artifacts import Fitted, Shards, Vectors
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -25,20 +26,30 @@ log = logging.getLogger(environment.LOGGER)
     task_run_name="fit {network.cell}, seed {config.seed}",
     cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")),
 )
-def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, data_dir: Path) -> Fitted:
+def fit_network(
+    prepared: Shards, network: NetworkConfig, config: FitConfig, vectors: Vectors | None = None, *, data_dir: Path
+) -> Fitted:
     """Trains the network and saves it; a killed training resumes after its last complete epoch."""
     with environment.quiet_import():  # here, so that a run from the cache loads no TensorFlow
         from tasks.lib.corpus import dataset
         from tasks.lib.network import model
 
+    if config.batches == "like_length" and network.pooling == "last":
+        raise errors.InputError(
+            "--batches like_length: expected --pooling max or max_mean, found last, which reads the padding. Name "
+            "another pooling, or --batches random."
+        )
     data = Layout(data_dir)
-    key = caching.key(fit_network, prepared, network, config)
+    key = caching.key(fit_network, prepared, network, config, *([vectors] if vectors else []))
     checkpoint = Checkpoint(data.work / f"{key}.checkpoint.npz")
     if checkpoint.is_damaged():
         log.warning("%s: damaged, so the training starts from its first epoch", checkpoint.path)
     device = model.choose_device(config.device)
     model.set_seed(config.seed)
-    built = model.build(network, prepared.config.num_words, prepared.config.maxlen)
+    shape = network, prepared.config.num_words, prepared.config.maxlen
+    built = model.build(*shape, training=True)
+    if vectors:
+        model.start_from(built, np.load(data_dir / vectors.path))
     log.info("%s on %s, %s parameters", network.cell, device, f"{built.count_params():,}")
     shown = progress.Progress("train-progress", f"{network.cell} on {device}")
     run = model.fit(
@@ -50,6 +61,7 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
                 config.batch_size,
                 shuffle_seed=config.seed,
                 first_epoch=first_epoch,
+                like_length=config.batches == "like_length",
             ),
             dataset.batches(data_dir / prepared.folder, "validation", config.batch_size),
         ),
@@ -60,8 +72,10 @@ def fit_network(prepared: Shards, network: NetworkConfig, config: FitConfig, dat
     )
     shown.show(100, f"the best epoch was {run.best_epoch + 1}")
     folder = data.work / key
+    trained = model.build(*shape)
+    trained.set_weights(built.get_weights())
     with files.new_folder(folder) as temporary:
-        built.save(temporary / "model.keras")
+        trained.save(temporary / "model.keras")
     files.remove(checkpoint.path)
     saved, weights = folder / "model.keras", files.arrays_digest(built.get_weights())
     return Fitted(

@@ -1,4 +1,4 @@
-"""Stage 5 of training: the loss plot and the evaluation plot."""
+"""Stage 6 of training: the loss plot and the evaluation plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 6 of training: the model bundle, and the verdict whether it becomes the current model."""
+"""Stage 7 of training: the model bundle, and the verdict whether it becomes the current model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tasks.lib.config import ReleaseConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import locks
-from tasks.training.artifacts import Baseline, Bundle, Corpus, Evaluation, Fitted, Plots, Shards
+from tasks.training.artifacts import Baseline, Bundle, Calibrated, Corpus, Evaluation, Fitted, Plots, Shards, Vectors
 from tasks.training.caching import MadeFrom
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn", "matplotlib", "prefect")
@@ -29,15 +29,18 @@ def write_bundle(
     corpus: Corpus,
     prepared: Shards,
     fitted: Fitted,
+    calibrated: Calibrated,
     evaluation: Evaluation,
     baseline: Baseline,
     plots: Plots,
+    vectors: Vectors | None = None,
+    *,
     data_dir: Path,
 ) -> Bundle:
     """Publishes `data/models/<model_id>`: everything that scoring needs and all that is known of the model."""
     data = Layout(data_dir)
     made_of = {
-        "weights": fitted.weights,
+        "weights": calibrated.weights,
         "corpus": corpus.identity,
         "word_index": corpus.made_files[corpus.word_index],
         "shards": prepared.manifest,
@@ -46,7 +49,12 @@ def write_bundle(
         "fit": fitted.config.model_dump(mode="json"),
         "threshold": evaluation.metrics["threshold"],
     }
+    if calibrated.ngrams:
+        made_of["ngrams"] = baseline.made_files[calibrated.ngrams]
+    if vectors:
+        made_of["vectors"] = vectors.identity
     model_id = bundles.model_id(fitted.network.cell, made_of)
+    records = (corpus, prepared, fitted, calibrated, evaluation, baseline, plots, vectors)
     facts = {
         "model_id": model_id,
         "corpus": corpus.corpus,
@@ -58,7 +66,7 @@ def write_bundle(
         "parameters": fitted.parameters,
         "libraries": {name: version(name) for name in LIBRARIES},
         "made_of": made_of,
-        "used": sorted(name for record in (corpus, prepared, fitted, evaluation, plots) for name in record.made_files),
+        "used": sorted(name for record in records if record for name in record.made_files),
     }
     measured = evaluation.metrics | {
         "baseline_accuracy": baseline.accuracy,
@@ -69,8 +77,9 @@ def write_bundle(
         "device": fitted.device,
     }
     contents = {
-        bundles.MODEL: (data_dir / fitted.model).read_bytes(),
+        bundles.MODEL: (data_dir / calibrated.model).read_bytes(),
         bundles.WORD_INDEX: (data_dir / corpus.word_index).read_bytes(),
+        **({bundles.NGRAMS: (data_dir / calibrated.ngrams).read_bytes()} if calibrated.ngrams else {}),
         bundles.METRICS: files.json_bytes(measured),
         bundles.PREDICTIONS: (data_dir / evaluation.predictions).read_bytes(),
         "history.csv": _history_csv(fitted.history),

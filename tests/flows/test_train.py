@@ -26,7 +26,7 @@ from tasks.training import caching
 from tests.support import tally
 from tests.support.training import SMALL, train_small
 
-STEPS = ["download", "prepare", "fit", "evaluate", "baseline", "plot", "bundle"]
+STEPS = ["download", "prepare", "fit", "baseline", "calibrate", "evaluate", "plot", "bundle"]
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, mon
 
     def edited(module: str) -> dict[str, str]:
         return {
-            name: digest + ("!" if name.endswith(("metrics.py", "ngrams.py")) else "")
+            name: digest + ("!" if name.endswith(("metrics.py", "regression.py")) else "")
             for name, digest in original(module).items()
         }
 
@@ -216,7 +216,7 @@ def test_edited_code_that_does_not_run_its_step(trained: Layout, made: Made, mon
     train_small(trained.root)
     reasons = made.reasons()
     assert {step for step, reason in reasons.items() if reason != "from the cache"} == {"evaluate", "baseline"}
-    assert reasons["baseline"] == "changed: code tasks/lib/network/ngrams.py"
+    assert reasons["baseline"] == "changed: code tasks/lib/network/regression.py"
 
 
 def test_another_library_version_that_does_not_run_its_step(
@@ -236,7 +236,7 @@ def test_explain_that_runs_something_or_tells_other_than_the_run(trained: Layout
     said = {step.name: step for step in explanation.done}
     assert [name for name, step in said.items() if not step.reason] == ["download", "prepare", "baseline"]
     assert said["fit"].reason == "changed: config epochs 2 -> 1"
-    assert said["evaluate"].reason == "waits for a step that would run (fitted)"
+    assert said["evaluate"].reason == "waits for a step that would run (fitted, calibrated)"
 
 
 def test_the_same_seed_with_other_weights(trained: Layout, model_id: str, tmp_path: Path) -> None:

@@ -77,6 +77,7 @@ class Network:
     def __init__(self, number: int) -> None:
         self.number = number
         self.optimizer = SimpleNamespace(variables=[np.full(2, number)])
+        self.non_trainable_variables: list[Any] = []
 
     def get_weights(self) -> list[Any]:
         return [np.full(3, self.number)]

@@ -126,7 +126,9 @@ def test_a_disk_that_stops_reading_in_the_middle_of_a_dump(
 class Sick:
     """A network whose weights have become so large that it gives no number."""
 
-    def __call__(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    calls = 1
+
+    def __call__(self, ids: npt.NDArray[np.int32], ngram_ids: None) -> npt.NDArray[np.float32]:
         return np.full(len(ids), np.nan, np.float32)
 
 
@@ -141,7 +143,9 @@ def test_a_probability_that_is_no_number(tmp_path: Path) -> None:
 class LastWord:
     """A network whose probability is the rank of a review's last word: no two rows of the dump below share one."""
 
-    def __call__(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    calls = 1
+
+    def __call__(self, ids: npt.NDArray[np.int32], ngram_ids: None) -> npt.NDArray[np.float32]:
         return ((ids[:, -1] - 3) / 10_000).astype(np.float32)
 
 

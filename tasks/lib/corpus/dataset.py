@@ -16,6 +16,8 @@ from tasks.lib.tokens import Ids, Labels
 # a review this is 20 MB for any corpus.
 SHUFFLE_ROWS = 25_000
 PREFETCHED = 8  # batches
+POOL = 50  # batches among which reviews of like length are found: lengths differ little, and batches every epoch
+WIDTH_STEP = 50  # ids by which the widths of batches differ
 
 
 def batches(
@@ -25,8 +27,11 @@ def batches(
     *,
     shuffle_seed: int | None = None,
     first_epoch: int = 0,
+    like_length: bool = False,
 ) -> tf.data.Dataset:
     """Batches of a split: token ids (batch, maxlen) int32 and labels (batch,) uint8; the last may be smaller.
+
+    With `like_length`, the reviews of a batch are about equally long, and the padding that they share is left out.
 
     With `shuffle_seed`, each pass over the dataset is one epoch, whose order depends on the seed and its number alone.
     The first pass is `first_epoch`, so a resumed training has the orders that it would have had.
@@ -39,14 +44,19 @@ def batches(
         groups = shards.row_groups(paths)
         if shuffle_seed is None:
             return shards.read_row_groups(groups)
-        return _shuffled(groups, np.random.default_rng([shuffle_seed, next(epochs)]))
+        random = np.random.default_rng([shuffle_seed, next(epochs)])
+        shuffled = _shuffled(groups, random)
+        return _of_like_length(shuffled, batch_size, random) if like_length else shuffled
 
+    maxlen = manifest["config"]["maxlen"]
     signature = (
-        tf.TensorSpec((None, manifest["config"]["maxlen"]), tf.int32),
+        tf.TensorSpec((None, None if like_length else maxlen), tf.int32),
         tf.TensorSpec((None,), tf.uint8),
     )
     steps = -(-manifest["rows"][split] // batch_size)
-    stream = tf.data.Dataset.from_generator(blocks, output_signature=signature).rebatch(batch_size)
+    stream = tf.data.Dataset.from_generator(blocks, output_signature=signature)
+    if not like_length or shuffle_seed is None:
+        stream = stream.rebatch(batch_size)
     options = tf.data.Options()
     options.autotune.enabled = False  # there is nothing to tune, and its threads disturb the training
     return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCHED).with_options(options)
@@ -63,6 +73,27 @@ def _shuffled(groups: list[tuple[Path, int]], random: np.random.Generator) -> It
             held = []
     if held:
         yield _mixed(held, random)
+
+
+def _of_like_length(
+    blocks: Iterator[tuple[Ids, Labels]], batch_size: int, random: np.random.Generator
+) -> Iterator[tuple[Ids, Labels]]:
+    """Batches of reviews that are sorted by length within `POOL` batches, in random order."""
+    ids, labels = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    lengths = np.count_nonzero(ids, axis=1)
+    pools = (
+        np.arange(start, min(start + POOL * batch_size, len(ids))) for start in range(0, len(ids), POOL * batch_size)
+    )
+    rows = [
+        ordered[start : start + batch_size]
+        for pool in pools
+        for ordered in [pool[np.argsort(lengths[pool], kind="stable")]]
+        for start in range(0, len(ordered), batch_size)
+    ]
+    for position in random.permutation(len(rows)):
+        batch = rows[position]
+        width = min(ids.shape[1], -(-int(lengths[batch].max()) // WIDTH_STEP) * WIDTH_STEP)
+        yield ids[batch, ids.shape[1] - width :], labels[batch]
 
 
 def _mixed(held: list[tuple[Ids, Labels]], random: np.random.Generator) -> tuple[Ids, Labels]:

@@ -13,6 +13,7 @@ from tasks.lib import errors, files
 MANIFEST = "manifest.json"
 MODEL = "model.keras"
 WORD_INDEX = "word_index.json"
+NGRAMS = "ngrams.npz"
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.parquet"
 
@@ -52,6 +53,8 @@ def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
     made_of, stored = manifest["made_of"], manifest["sha256"]
     if made_of.get("word_index", stored.get(WORD_INDEX)) != stored.get(WORD_INDEX):
         raise _damaged(bundle / WORD_INDEX, "is another word index than the model was made with")
+    if made_of.get("ngrams") != stored.get(NGRAMS):
+        raise _damaged(bundle / NGRAMS, "has other n-grams than the model was made with")
     if made_of.get("threshold") != manifest.get("threshold"):
         raise _damaged(bundle / MANIFEST, "has another threshold than the model was made with")
     return manifest

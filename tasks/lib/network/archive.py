@@ -8,7 +8,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import h5py
 import numpy as np
@@ -18,7 +18,13 @@ from tasks.lib import errors, files
 
 Floats = npt.NDArray[np.float32]
 
-IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D"})  # no effect on scores
+IGNORED_LAYERS = frozenset({"InputLayer", "Dropout", "SpatialDropout1D", "NotEqual"})  # no effect on scores, or a mask
+POOLINGS: dict[str, list[str]] = {
+    "last": [],
+    "max": ["Max", "Relu"],
+    "max_mean": ["Max", "Relu", "GlobalAveragePooling1D", "Concatenate"],
+}
+NGRAMS = ["Embedding", "Sum", "Add", "Activation"]
 
 
 class Unsupported(errors.ModelError):
@@ -39,9 +45,13 @@ class Archive(NamedTuple):
     """The contents of a `.keras` file."""
 
     maxlen: int
+    pooling: str
+    """last, max or max_mean, as in `NetworkConfig`"""
     embedding: Floats
     layers: list[tuple[Cell, ...]]
     """Each recurrent layer: forward, or forward and backward."""
+    ngrams: Floats | None
+    """[n-gram id]: their weights, if the network has n-grams"""
     head: tuple[Floats, Floats]
     """[unit, 1], [1]"""
 
@@ -54,7 +64,8 @@ class Archive(NamedTuple):
     def weights_digest(self) -> str:
         """The digest of all weights, in Keras's order."""
         recurrent = [weights for cell in self.cells for weights in (cell.kernel, cell.recurrent, cell.bias)]
-        return files.arrays_digest([self.embedding, *recurrent, *self.head])
+        ngrams = [] if self.ngrams is None else [self.ngrams.reshape(-1, 1)]
+        return files.arrays_digest([self.embedding, *recurrent, *ngrams, *self.head])
 
 
 # What `read` raises on a corrupt file, by zipfile, h5py, JSON and NumPy.
@@ -66,39 +77,62 @@ def read(model_file: Path) -> Archive:
     with zipfile.ZipFile(model_file) as archive:
         config = json.loads(archive.read("config.json"))
         weights = io.BytesIO(archive.read("model.weights.h5"))
-    layers = [layer for layer in config["config"]["layers"] if layer["class_name"] != "InputLayer"]
+    layers = config["config"]["layers"]
     names = _stored_names([layer["class_name"] for layer in layers])
     parts = [
         (layer, f"layers/{name}")
         for layer, name in zip(layers, names, strict=True)
         if layer["class_name"] not in IGNORED_LAYERS
     ]
-    _check([layer for layer, _ in parts])
+    recurrent = [part for part in parts if "return_sequences" in _inner(part[0])]
+    pooling, ngrams = _check([layer for layer, _ in parts], [layer for layer, _ in recurrent])
+    embeddings = [path for layer, path in parts if layer["class_name"] == "Embedding"]
+    head = next(path for layer, path in parts if layer["class_name"] == "Dense")
     with h5py.File(weights, "r") as store:
         return Archive(
-            maxlen=_maxlen(layers),
-            embedding=_read(store, f"{parts[0][1]}/vars/0"),
-            layers=[_read_recurrent(store, *part) for part in parts[1:-1]],
-            head=(_read(store, f"{parts[-1][1]}/vars/0"), _read(store, f"{parts[-1][1]}/vars/1")),
+            maxlen=_maxlen(parts[0][0]),
+            pooling=pooling,
+            embedding=_read(store, f"{embeddings[0]}/vars/0"),
+            layers=[_read_recurrent(store, *part) for part in recurrent],
+            ngrams=_read(store, f"{embeddings[1]}/vars/0")[:, 0] if ngrams else None,
+            head=(_read(store, f"{head}/vars/0"), _read(store, f"{head}/vars/1")),
         )
 
 
-def _check(layers: list[dict[str, Any]]) -> None:
-    """Every recurrent layer but the last returns its whole sequence of outputs."""
+def _inner(layer: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a layer, or of the one that it runs in both directions."""
+    return cast(dict[str, Any], layer["config"].get("layer", layer)["config"])
+
+
+def _check(layers: list[dict[str, Any]], recurrent: list[dict[str, Any]]) -> tuple[str, bool]:
+    """The pooling, and whether there are n-grams; the layers must be those of `model.build`, in its order.
+
+    How they are connected is not looked at: a training ends with an error if the scorer and Keras differ.
+    """
     classes = [layer["class_name"] for layer in layers]
-    inner = [layer["config"].get("layer", layer)["config"] for layer in layers[1:-1]]
-    recurrent = inner and all("return_sequences" in config for config in inner)
-    if not recurrent or (classes[0], classes[-1]) != ("Embedding", "Dense"):
+    kinds = ["Recurrent" if layer in recurrent else layer["class_name"] for layer in layers]
+    ngrams = "Sum" in kinds
+    always = ["Embedding", *["Recurrent"] * len(recurrent), "Dense", *NGRAMS * ngrams]
+    fitting = [name for name, parts in POOLINGS.items() if sorted(kinds) == sorted(always + parts)]
+    if not fitting or not recurrent or kinds[0] != "Embedding":
         found = ", ".join(classes)
         raise Unsupported(f"Expected an Embedding, recurrent layers and a Dense layer, found: {found}.")
-    if [config["return_sequences"] for config in inner] != [True] * (len(inner) - 1) + [False]:
+    pooling = fitting[0]
+    masked = pooling != "last"
+    sequences = [_inner(layer)["return_sequences"] for layer in recurrent]
+    if sequences != [True] * (len(recurrent) - 1) + [masked]:
         raise Unsupported("Expected return_sequences of all recurrent layers but the last.")
-    _require(layers[0], mask_zero=False)
-    _require(layers[-1], activation="sigmoid", units=1, use_bias=True)
+    _require(layers[0], mask_zero=masked)
+    if masked:
+        for layer in recurrent:
+            _require({"class_name": layer["class_name"], "config": _inner(layer)}, zero_output_for_mask=True)
+    head = next(layer for layer in layers if layer["class_name"] == "Dense")
+    _require(head, activation="linear" if ngrams else "sigmoid", units=1, use_bias=True)
+    return pooling, ngrams
 
 
-def _maxlen(layers: list[dict[str, Any]]) -> int:
-    length = layers[0].get("build_config", {}).get("input_shape", [None, None])[1]
+def _maxlen(embedding: dict[str, Any]) -> int:
+    length = embedding.get("build_config", {}).get("input_shape", [None, None])[1]
     if not isinstance(length, int):
         raise Unsupported("Expected a network with a fixed number of ids per review.")
     return length

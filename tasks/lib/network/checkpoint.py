@@ -44,9 +44,10 @@ class Checkpoint:
         self.path = path
 
     def save(self, model: Network, best_weights: list[Any] | None, progress: Progress) -> None:
-        """Writes weights, optimizer variables, the best weights so far, and `progress`."""
+        """Writes weights, optimizer variables, the state of dropout, the best weights so far, and `progress`."""
         arrays = {f"weights/{n}": value for n, value in enumerate(model.get_weights())}
         arrays |= {f"optimizer/{n}": np.asarray(v) for n, v in enumerate(model.optimizer.variables)}
+        arrays |= {f"seeds/{n}": np.asarray(v) for n, v in enumerate(_seeds(model))}
         arrays |= {f"best/{n}": np.asarray(value) for n, value in enumerate(best_weights or [])}
         arrays["progress"] = np.frombuffer(json.dumps(vars(progress)).encode(), np.uint8)
         stream = io.BytesIO()
@@ -64,12 +65,12 @@ class Checkpoint:
             return None, Progress()
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             progress = Progress(**json.loads(arrays["progress"].tobytes()))
-            weights, optimizer, best = (
+            weights, optimizer, seeds, best = (
                 [arrays[f"{group}/{n}"] for n in range(_count(arrays, group))]
-                for group in ("weights", "optimizer", "best")
+                for group in ("weights", "optimizer", "seeds", "best")
             )
         model.set_weights(weights)
-        for variable, value in zip(model.optimizer.variables, optimizer, strict=True):
+        for variable, value in zip([*model.optimizer.variables, *_seeds(model)], [*optimizer, *seeds], strict=True):
             variable.assign(value)
         return best or None, progress
 
@@ -85,6 +86,11 @@ class Checkpoint:
             return None
         content, digest = stored[:-DIGEST_BYTES], stored[-DIGEST_BYTES:]
         return content if hashlib.sha256(content).digest() == digest else None
+
+
+def _seeds(model: Network) -> list[Any]:
+    """The states of the random generators of dropout layers, which are no weights."""
+    return [variable for variable in model.non_trainable_variables if "seed_generator" in variable.path]
 
 
 def _count(arrays: Any, group: str) -> int:

@@ -23,10 +23,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tasks.lib.network import ngrams
+from tasks.lib.network.ngrams import Vocabulary
+from tasks.lib.network.table import Numbers, Positions, Table
 from tasks.lib.tokens import INDEX_FROM, PADDING_ID, START_ID, UNKNOWN_ID, Ids
-
-Positions = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.uint64]
 
 SEPARATORS = b'!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # not the apostrophe
 NUL, NEVER = b"\0", b"\xff"  # words are padded with NUL: one in the text becomes a byte that UTF-8 never has
@@ -39,7 +39,6 @@ CHUNK_CHARACTERS = 1 << 19
 WIDTH = 8  # bytes of a number
 MARGIN = b" " * 2 * WIDTH  # the numbers of the last words are read past their ends
 MASKS: Numbers = np.array([(1 << 8 * size) - 1 for size in range(WIDTH + 1)], np.uint64)
-MIXERS: Numbers = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)  # odd, bits well spread
 
 
 class Encoded(NamedTuple):
@@ -47,30 +46,40 @@ class Encoded(NamedTuple):
     """[review, maxlen]"""
     known_tokens: Ids
     """[review]: how many of its words are in the word index, also those that did not fit into `ids`."""
+    ngram_ids: Ids | None = None
+    """[review, most n-grams of one]: those of the whole review, from 1, padded with 0 on the right"""
 
 
 class Encoder:
-    """Encodes reviews with one word index; safe to share between threads."""
+    """Encodes reviews with one word index, and a vocabulary of n-grams if there is one; threads can share it."""
 
-    def __init__(self, word_index: Mapping[str, int], num_words: int, maxlen: int) -> None:
+    def __init__(
+        self, word_index: Mapping[str, int], num_words: int, maxlen: int, ngrams: Vocabulary | None = None
+    ) -> None:
+        self.num_words = num_words
         self.maxlen = maxlen
+        self.ngrams = ngrams
         ids = {
-            word.encode().replace(NUL, NEVER): _id(rank, num_words)
+            word.encode().replace(NUL, NEVER): rank + INDEX_FROM
             for word, rank in sorted(word_index.items(), key=lambda item: item[1])
         }
-        self._short = _Table([word for word in ids if len(word) <= WIDTH], ids, parts=1)
-        self._middle = _Table([word for word in ids if WIDTH < len(word) <= 2 * WIDTH], ids, parts=2)
+        self._short = _table([word for word in ids if len(word) <= WIDTH], ids, parts=1)
+        self._middle = _table([word for word in ids if WIDTH < len(word) <= 2 * WIDTH], ids, parts=2)
         self._long = {word: number for word, number in ids.items() if len(word) > 2 * WIDTH}
 
     def encode(self, reviews: Sequence[str]) -> Encoded:
         """The ids and the number of known words of each review, in their order."""
         ids = np.empty((len(reviews), self.maxlen), np.int32)
         known_tokens = np.empty(len(reviews), np.int32)
-        for chunk in _chunks(reviews):
-            self._encode_chunk(reviews[chunk], ids[chunk], known_tokens[chunk])
-        return Encoded(ids, known_tokens)
+        words = [self._encode_chunk(reviews[chunk], ids[chunk], known_tokens[chunk]) for chunk in _chunks(reviews)]
+        if self.ngrams is None:
+            return Encoded(ids, known_tokens)
+        return Encoded(ids, known_tokens, ngrams.padded([self.ngrams.find(*each) for each in words]))
 
-    def _encode_chunk(self, reviews: Sequence[str], ids: Ids, known_tokens: Ids) -> None:
+    def _encode_chunk(
+        self, reviews: Sequence[str], ids: Ids, known_tokens: Ids
+    ) -> tuple[npt.NDArray[np.int32], Positions]:
+        """Writes ids and known tokens; returns the ranks of all known words and how many each review has."""
         raw = [review.encode(errors="surrogatepass") for review in reviews]
         text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
@@ -79,7 +88,9 @@ class Encoder:
         review_ends = np.cumsum([len(review) + 1 for review in raw])
         counts = np.diff(np.searchsorted(ends[known], review_ends), prepend=0)
         known_tokens[:] = counts
-        self._lay_out(found[known], counts, ids)
+        words = found[known]
+        self._lay_out(np.where(words < self.num_words, words, UNKNOWN_ID), counts, ids)
+        return words - INDEX_FROM, counts
 
     def _look_up(self, text: bytes, ends: Positions) -> Ids:
         """The id of the word before each of `ends`; 0 where it is empty or not in the index."""
@@ -112,66 +123,10 @@ class Encoder:
         ids[columns >= first_column[:, np.newaxis]] = known[taken]
 
 
-class _Table:
+def _table(words: Sequence[bytes], ids: Mapping[bytes, int], parts: int) -> Table:
     """Ids of words of 1 to 8 (`parts=1`) or 9 to 16 bytes (`parts=2`), by their bytes as numbers."""
-
-    def __init__(self, words: Sequence[bytes], ids: Mapping[bytes, int], parts: int) -> None:
-        bits = max(4, (4 * len(words)).bit_length())  # a quarter to an eighth of the places is taken
-        self._shift = np.uint64(64 - bits)
-        self._last = (1 << bits) - 1
-        self._ids = np.zeros(self._last + 1, np.int32)
-        padded = b"".join(word.ljust(parts * WIDTH, NUL) for word in words)
-        keys = np.frombuffer(padded, "<u8").reshape(-1, parts).T
-        self._keys = np.zeros((parts, self._last + 1), np.uint64)
-        self._fill(keys, np.array([ids[word] for word in words], np.int32))
-
-    def _fill(self, keys: Numbers, ids: Ids) -> None:
-        """Puts each word into its place or the next free one, more common words first."""
-        places = self._places(keys)
-        while len(ids):
-            free = np.flatnonzero(self._ids[places] == 0)
-            winners = free[np.unique(places[free], return_index=True)[1]]
-            self._keys[:, places[winners]] = keys[:, winners]
-            self._ids[places[winners]] = ids[winners]
-            left = np.ones(len(ids), bool)
-            left[winners] = False
-            keys, ids, places = keys[:, left], ids[left], (places[left] + 1) & self._last
-
-    def _places(self, keys: Sequence[Numbers] | Numbers) -> Positions:
-        mixed: Numbers = keys[0] * MIXERS[0]
-        if len(keys) == 2:
-            mixed ^= keys[1] * MIXERS[1]
-        mixed >>= self._shift
-        places: Positions = mixed.view(np.int64)
-        return places
-
-    def look_up(self, *keys: Numbers) -> Ids:
-        """The id of each word, 0 for those that are not in the table."""
-        places = self._places(keys)
-        found, elsewhere = self._compare(places, keys)
-        positions = elsewhere
-        while len(positions):
-            keys = tuple(key[elsewhere] for key in keys)
-            places = (places[elsewhere] + 1) & self._last
-            found[positions], elsewhere = self._compare(places, keys)
-            positions = positions[elsewhere]
-        return found
-
-    def _compare(self, places: Positions, keys: Sequence[Numbers]) -> tuple[Ids, Positions]:
-        """The ids of the words that are in their places, and which words met another one there."""
-        found = self._ids[places]
-        differs = self._keys[0][places] != keys[0]
-        for stored, key in zip(self._keys[1:], keys[1:], strict=True):
-            differs |= stored[places] != key
-        absent = np.flatnonzero(differs)
-        elsewhere = absent[found[absent] != 0]
-        found[absent] = 0
-        return found, elsewhere
-
-
-def _id(rank: int, num_words: int) -> int:
-    number = rank + INDEX_FROM
-    return number if number < num_words else UNKNOWN_ID
+    padded = b"".join(word.ljust(parts * WIDTH, NUL) for word in words)
+    return Table(np.frombuffer(padded, "<u8").reshape(-1, parts).T, np.array([ids[word] for word in words], np.int32))
 
 
 def _chunks(reviews: Sequence[str]) -> Iterator[slice]:

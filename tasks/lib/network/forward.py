@@ -16,7 +16,9 @@ reviews, simple_rnn of 32 units, 200 ids, one core.
   1.2 times, 8,192 rows 1.5 times as long). The last one has the next power of two, filled up with padding: 20 reviews
   take 2 ms instead of 21.
 - Blocks run on one thread per core: NumPy releases the interpreter lock within each operation. BLAS itself is limited
-  to one thread meanwhile, since its own threads wait for each other on products this small.
+  to one thread, since its own threads wait for each other on products this small.
+- A network with pooling skips padding: at each step, only the rows that have a word there are computed. Sorted by
+  length, they are the first ones of the arrays.
 
 Equality: the same array of ids gives the same bits. A row scored with other rows can differ in the last bits (below
 1e-6): BLAS multiplies the rows of a block in groups, and rounds slightly differently in each.
@@ -29,6 +31,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import threadpoolctl
 
 from tasks.lib import errors
@@ -36,13 +39,15 @@ from tasks.lib.network import archive
 from tasks.lib.network.archive import Floats
 from tasks.lib.tokens import PADDING_ID, Ids
 
+Positions = npt.NDArray[np.int64]
 Feed = Callable[[int, Floats], None]
-"""Writes the projected input of one time step, [gate, row, unit], into an array."""
+"""Writes the projected input of one time step, [gate, row, unit], into an array, of the first rows if it has fewer."""
 
 ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
 LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
 SMALLEST_BLOCK = 64  # rows
+MASKED_ROWS = 2048  # of a block of a network with pooling; with 512, two threads are slower than one
 
 
 class _Activation(NamedTuple):
@@ -85,6 +90,30 @@ class _Cell:
                 if outputs is not None:
                     outputs[time] = state[0]
         return state[0]
+
+    def run_masked(
+        self, feed: Feed, times: Iterable[int], active: Positions, rows: int, outputs: Floats | None
+    ) -> Floats:
+        """Runs all `times` with the first `active[time]` rows each, from states of 0.
+
+        Writes each output to `outputs` (by time) if given; returns the largest one of each row and unit, at least 0.
+        """
+        x = np.empty(len(self.scales) * rows * self.units, np.float32)
+        z = np.empty_like(x)
+        state = [np.zeros((rows, self.units), np.float32) for _ in range(self.states)]
+        largest = np.zeros((rows, self.units), np.float32)
+        with np.errstate(over="ignore"):
+            for time in times:
+                count = active[time]
+                shape = (len(self.scales), count, self.units)
+                now, scratch = (flat[: np.prod(shape)].reshape(shape) for flat in (x, z))  # contiguous, as all of them
+                current = [part[:count] for part in state]
+                feed(time, now)
+                self.step(now, scratch, current)
+                np.maximum(largest[:count], current[0], out=largest[:count])
+                if outputs is not None:
+                    outputs[time, :count] = current[0]
+        return largest
 
 
 class _SimpleRNN(_Cell):
@@ -146,7 +175,11 @@ CELLS: dict[str, type[_Cell]] = {"SimpleRNN": _SimpleRNN, "LSTM": _LSTM, "GRU": 
 
 
 class Scorer:
-    """`Scorer(path)(ids)`: the positive probability of each row of ids, by the network in a `.keras` file."""
+    """`Scorer(path)(ids)`: the positive probability of each row of ids, by the network in a `.keras` file.
+
+    `calls` is how many threads should call it at once with blocks of 2,048 rows. A network with pooling takes a whole
+    block in one thread, another one divides it among its own.
+    """
 
     def __init__(self, model_file: Path, threads: int | None = None) -> None:
         try:
@@ -165,31 +198,49 @@ class Scorer:
         self.threads = threads or _cores()
         self._layers = layers
         self._tables = tables
-        self._head = stored.head[0][:, 0], stored.head[1]
+        self.pooling = stored.pooling
+        self.ngrams = None if stored.ngrams is None else len(stored.ngrams) - 1
+        self._ngram_weights = stored.ngrams
+        units = sum(cell.units for cell in layers[-1])
+        self._head = stored.head[0][:units, 0], stored.head[1]
+        # The mean of word vectors times the head is the mean of one number for each word.
+        self._word_logits = stored.embedding @ stored.head[0][units:, 0] if self.pooling == "max_mean" else None
         widest = max(len(cell.scales) * cell.units for layer in self._layers for cell in layer)
         self._rows = max(SMALLEST_BLOCK, 1 << (BLOCK_FLOATS // widest | 1).bit_length() - 1)  # a power of 2
-        self._pad_states = self._run_padding() if all(len(layer) == 1 for layer in self._layers) else None
-        self._blas = threadpoolctl.ThreadpoolController()
+        one_way = all(len(layer) == 1 for layer in self._layers)
+        self._pad_states = self._run_padding() if one_way and self.pooling == "last" else None
+        self.calls = 1 if self.pooling == "last" else self.threads
+        threadpoolctl.threadpool_limits(1, "blas")  # for good: calls overlap, and one must not lift it for another
 
-    def __call__(self, ids: Ids) -> Floats:
-        """The scores of any number of rows of `maxlen` ids; thousands at once are fastest."""
+    def __call__(self, ids: Ids, ngram_ids: Ids | None = None) -> Floats:
+        """The scores of any number of rows of `maxlen` ids; thousands at once are fastest.
+
+        A network with n-grams needs their ids for each row, too, from 1, padded with 0 on the right.
+        """
         self._check(ids)
+        added = self._add_ngrams(ngram_ids, len(ids))
         padding = np.where(ids.any(axis=1), (ids != PADDING_ID).argmax(axis=1), self.maxlen)
         order = np.argsort(padding, kind="stable")
         scores = np.empty(len(ids), np.float32)
 
-        def score(start: int) -> None:
-            rows = order[start : start + self._rows]
-            scores[rows] = self._score_block(ids[rows], int(padding[rows[0]]))
+        def score(rows: Positions) -> None:
+            scores[rows] = self._judge(*self._run_block(ids[rows], padding[rows]), added[rows])
 
-        starts = range(0, len(ids), self._rows)
-        with self._blas.limit(limits=1, user_api="blas"):
-            if len(starts) == 1:
-                score(0)
-            else:
-                with ThreadPoolExecutor(self.threads) as pool:
-                    list(pool.map(score, starts))  # an error in a thread is raised here
+        blocks = self._blocks(order)
+        if len(blocks) == 1:
+            score(blocks[0])
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                list(pool.map(score, blocks))  # an error in a thread is raised here
         return scores
+
+    def _blocks(self, order: Positions) -> list[Positions]:
+        """The rows of each block, sorted by their padding, from those of all."""
+        if self.pooling == "last":  # a block starts at the padding that its rows share, so they are neighbours
+            return [order[start : start + self._rows] for start in range(0, len(order), self._rows)]
+        # Rows that are done cost nothing, so each block takes long and short ones: all take the same time.
+        count = -(-len(order) // MASKED_ROWS)
+        return [order[number::count] for number in range(count)]
 
     def _check(self, ids: Ids) -> None:
         if ids.ndim != 2 or ids.shape[1] != self.maxlen:
@@ -198,22 +249,60 @@ class Scorer:
             found = f"{ids.min()} to {ids.max()}"
             raise ValueError(f"Expected ids from 0 to {self.num_words - 1}, found {found}.")
 
-    def _score_block(self, ids: Ids, padding: int) -> Floats:
-        """The scores of up to `self._rows` rows that all begin with at least `padding` padding ids."""
+    def _add_ngrams(self, ngram_ids: Ids | None, rows: int) -> Floats:
+        """What the n-grams of each row add to its logit."""
+        if (self._ngram_weights is None) != (ngram_ids is None):
+            raise ValueError(f"Expected {'no n-grams' if self._ngram_weights is None else 'the ids of n-grams'}.")
+        if self._ngram_weights is None or ngram_ids is None:
+            return np.zeros(rows, np.float32)
+        if ngram_ids.size and (ngram_ids.min() < 0 or ngram_ids.max() >= len(self._ngram_weights)):
+            raise ValueError(f"Expected ids of n-grams from 0 to {len(self._ngram_weights) - 1}.")
+        return np.asarray(self._ngram_weights[ngram_ids].sum(axis=1))
+
+    def _run_block(self, ids: Ids, padding: Positions) -> tuple[Floats, Floats | None]:
+        """Pooled states, and means of `_word_logits`, of up to `self._rows` rows that are sorted by padding."""
+        if self.pooling != "last":
+            return self._run_masked(ids, padding)
         rows = max(SMALLEST_BLOCK, 1 << (len(ids) - 1).bit_length())
         by_time = np.full((self.maxlen, rows), PADDING_ID, np.int32)
         by_time[:, : len(ids)] = ids.T
         feeds = [_lookup(table, by_time) for table in self._tables]
-        start = padding if self._pad_states else 0
+        start = int(padding[0]) if self._pad_states else 0
         for number in range(len(self._layers) - 1):
             outputs = self._run_layer(number, feeds, start, rows, keep=True)
             feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
-        last = self._run_layer(len(self._layers) - 1, feeds, start, rows, keep=False)
-        return self._judge(last)[: len(ids)]
+        return self._run_layer(len(self._layers) - 1, feeds, start, rows, keep=False)[: len(ids)], None
 
-    def _judge(self, outputs: Floats) -> Floats:
+    def _run_masked(self, ids: Ids, padding: Positions) -> tuple[Floats, Floats | None]:
+        """At each time only the rows that have a word there take a step: the first ones, as they are sorted."""
+        by_time = np.ascontiguousarray(ids.T)
+        active = np.searchsorted(padding, np.arange(self.maxlen), side="right")
+        start = int(padding[0])
+        feeds = [_lookup(table, by_time) for table in self._tables]
+        pooled: list[Floats] = []
+        for number, cells in enumerate(self._layers):
+            last = number == len(self._layers) - 1
+            outputs = np.zeros((0 if last else self.maxlen, len(ids), sum(cell.units for cell in cells)), np.float32)
+            times = (range(start, self.maxlen), range(self.maxlen - 1, start - 1, -1))
+            position = 0
+            for cell, feed, order in zip(cells, feeds, times, strict=False):
+                kept = None if last else outputs[:, :, position : position + cell.units]
+                pooled.append(cell.run_masked(feed, order, active, len(ids), kept))
+                position += cell.units
+            if not last:
+                pooled.clear()
+                feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
+        means = None
+        if self._word_logits is not None:
+            real = np.maximum(self.maxlen - padding, 1)
+            spoken = np.where(np.arange(self.maxlen) >= padding[:, np.newaxis], self._word_logits[ids], ZERO)
+            means = (spoken.sum(axis=1) / real).astype(np.float32)
+        return np.concatenate(pooled, axis=1), means
+
+    def _judge(self, outputs: Floats, means: Floats | None, added: Floats) -> Floats:
         kernel, bias = self._head
-        scores: Floats = -((outputs * kernel).sum(axis=1) + bias)
+        logits = (outputs * kernel).sum(axis=1) + bias + added
+        scores: Floats = -(logits if means is None else logits + means)
         with np.errstate(over="ignore"):
             _logistic(scores, out=scores)
         return scores
@@ -260,14 +349,16 @@ def _project(cell: _Cell, embedding: Floats) -> Floats:
 
 def _lookup(table: Floats, by_time: Ids) -> Feed:
     def feed(time: int, x: Floats) -> None:
-        np.take(table, by_time[time], axis=1, out=x, mode="clip")  # "clip": in range already, skips a copy
+        np.take(
+            table, by_time[time, : x.shape[1]], axis=1, out=x, mode="clip"
+        )  # "clip": in range already, skips a copy
 
     return feed
 
 
 def _multiply(cell: _Cell, inputs: Floats) -> Feed:
     def feed(time: int, x: Floats) -> None:
-        np.matmul(inputs[time], cell.kernel, out=x)
+        np.matmul(inputs[time, : x.shape[1]], cell.kernel, out=x)
         np.add(x, cell.bias, out=x)
 
     return feed

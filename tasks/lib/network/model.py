@@ -16,7 +16,9 @@ from tasks.lib import errors
 from tasks.lib.config import FitConfig, NetworkConfig
 from tasks.lib.network import unrolled
 from tasks.lib.network.checkpoint import Checkpoint, Progress
+from tasks.lib.tokens import Ids
 
+BATCH_SIZE = 1024  # of predictions
 LAYERS = {name.lower(): kind for name, kind in vars(keras.layers).items()}  # `simple_rnn` is SimpleRNN
 
 Logs = dict[str, float]
@@ -47,27 +49,103 @@ def set_seed(seed: int) -> None:
     keras.utils.set_random_seed(seed)
 
 
-def build(network: NetworkConfig, num_words: int, maxlen: int) -> keras.Sequential:
-    """The uncompiled network: Embedding, the recurrent layers, Dense(1, sigmoid).
+def build(
+    network: NetworkConfig, num_words: int, maxlen: int, *, ngrams: int = 0, training: bool = False
+) -> keras.Model:
+    """The uncompiled network: Embedding, the recurrent layers, pooling, Dense(1), sigmoid.
 
-    Input: token ids (batch, maxlen); output: probability that the review is positive (batch, 1). There is no mask:
-    padding is an id like any other, which keeps LSTM and GRU on cuDNN's fast path.
+    Input: token ids (batch, maxlen); output: probability that the review is positive (batch, 1). With `ngrams`, the
+    number of n-grams that count, there is a second input: their ids (batch, any), from 1, padded with 0. Their weights
+    are added to what goes into the sigmoid. With `training` there is dropout, and rows may be shorter. Both forms have
+    the same weights.
+
+    Pooling `last` has no mask: padding is an id like any other, which keeps LSTM and GRU on cuDNN's fast path. The
+    other poolings mask it.
     """
-    layers: list[Any] = [
-        keras.Input((maxlen,), dtype="int32"),
-        keras.layers.Embedding(num_words, network.embedding_dim),
-    ]
+    masked = network.pooling != "last"
+    ids = keras.Input((None if training and masked else maxlen,), dtype="int32", name="token_ids")
+    vectors = keras.layers.Embedding(num_words, network.embedding_dim, mask_zero=masked)(ids)
+    pooled = _recurrent(network, _drop_words(network, vectors) if training else vectors)
+    if masked:
+        # Outputs at padding are 0, and so is the least that relu lets through: how much padding there is, is no matter.
+        pooled = keras.ops.relu(keras.ops.max(pooled, axis=1))
+    if network.pooling == "max_mean":
+        pooled = keras.layers.Concatenate()([pooled, keras.layers.GlobalAveragePooling1D()(vectors)])
+    if training and network.head_dropout:
+        pooled = keras.layers.Dropout(network.head_dropout)(pooled)
+    if not ngrams:
+        model = keras.Model(ids, keras.layers.Dense(1, activation="sigmoid")(pooled))
+        return keras.Sequential(model.layers) if _is_chain(model) else model
+    found = keras.Input((None,), dtype="int32", name="ngram_ids")
+    weights = keras.layers.Embedding(ngrams + 1, 1)(found)
+    logit = keras.layers.Add()([keras.layers.Dense(1)(pooled), keras.ops.sum(weights, axis=1)])
+    return keras.Model([ids, found], keras.layers.Activation("sigmoid")(logit))
+
+
+def _is_chain(model: keras.Model) -> bool:
+    """Whether it is the network of the article, which Keras's users write as a `Sequential`."""
+    embedding, *recurrent = model.layers[1:-1]
+    return not embedding.mask_zero and all(hasattr(layer, "return_sequences") for layer in recurrent)
+
+
+def _drop_words(network: NetworkConfig, vectors: Any) -> Any:
+    if network.word_dropout:
+        vectors = keras.layers.Dropout(network.word_dropout, noise_shape=(None, None, 1))(vectors)
+    if network.vector_dropout:
+        vectors = keras.layers.SpatialDropout1D(network.vector_dropout)(vectors)
+    return vectors
+
+
+def _recurrent(network: NetworkConfig, sequence: Any) -> Any:
+    """The outputs of the last recurrent layer: the last one, or with a mask those of all positions."""
+    masked = network.pooling != "last"
+    options: dict[str, Any] = {"zero_output_for_mask": True} if masked else {}
+    if masked and network.cell != "simple_rnn":
+        options["use_cudnn"] = False  # it masks padding on the right alone
     for number in range(network.layers):
         cell = LAYERS[network.cell.replace("_", "")](
-            network.units, activation=network.activation, return_sequences=number < network.layers - 1
+            network.units,
+            activation=network.activation,
+            return_sequences=masked or number < network.layers - 1,
+            **options,
         )
-        layers.append(keras.layers.Bidirectional(cell) if network.bidirectional else cell)
-    return keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+        sequence = (keras.layers.Bidirectional(cell) if network.bidirectional else cell)(sequence)
+    return sequence
+
+
+def start_from(model: keras.Model, vectors: npt.NDArray[np.float32]) -> None:
+    """Gives the Embedding these word vectors, (num_words, embedding_dim)."""
+    weights = model.get_weights()
+    model.set_weights([vectors, *weights[1:]])
+
+
+def finish(
+    network: NetworkConfig,
+    fitted: keras.Model,
+    temperature: float,
+    ngram_weights: npt.NDArray[np.float64] | None = None,
+) -> keras.Model:
+    """The network to publish: its logits are those of `fitted` over `temperature`, plus the weights of the n-grams.
+
+    `ngram_weights` are the intercept and the weight of each n-gram.
+    """
+    num_words, maxlen = fitted.get_weights()[0].shape[0], fitted.input_shape[1]
+    *weights, kernel, bias = fitted.get_weights()
+    kernel, bias = kernel / temperature, bias / temperature
+    ngrams = 0
+    if ngram_weights is not None:
+        ngrams = len(ngram_weights) - 1
+        weights.append(np.append(0, ngram_weights[1:]).reshape(-1, 1))
+        bias = bias + ngram_weights[0]
+    model = build(network, num_words, maxlen, ngrams=ngrams)
+    model.set_weights([*weights, kernel, bias])
+    return model
 
 
 def uses_cudnn(network: NetworkConfig, device: str) -> bool:
     """Whether the recurrent layers run on cuDNN, by Keras's own conditions."""
-    return device.startswith("gpu") and network.cell in ("lstm", "gru") and network.activation == "tanh"
+    fits = network.cell in ("lstm", "gru") and network.activation == "tanh" and network.pooling == "last"
+    return device.startswith("gpu") and fits
 
 
 class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
@@ -103,6 +181,16 @@ class _EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
         self.on_epoch(epoch + 1, logs)
 
 
+def _optimizer(config: FitConfig, steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer for epochs of so many steps."""
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps * config.epochs)
+    kind = keras.optimizers.AdamW if config.weight_decay else keras.optimizers.Adam
+    options = {"weight_decay": config.weight_decay} if config.weight_decay else {}
+    return kind(rate, global_clipnorm=config.gradient_norm, **options)
+
+
 def fit(
     model: keras.Model,
     datasets: Callable[[int], tuple[tf.data.Dataset, tf.data.Dataset]],
@@ -112,7 +200,7 @@ def fit(
     on_epoch: OnEpoch = lambda epoch, logs: None,
     bar: bool = False,
 ) -> Progress:
-    """Trains with adam on binary cross-entropy, stops early on `val_loss`, and restores the best weights.
+    """Trains on binary cross-entropy, stops early on `val_loss`, and restores the best weights.
 
     `datasets` takes the number of the next epoch (from 0) and returns the training and the validation batches. Training
     resumes after the last epoch of the checkpoint, if there is one, and ends with the weights of an undisturbed
@@ -120,7 +208,13 @@ def fit(
     the progress with the history: loss, accuracy, val_loss, val_accuracy, seconds.
     """
     quicker = unrolled.trainable(model)  # trains the variables of `model`, to the same bits
-    quicker.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
+    train, validation = datasets(0)
+    quicker.compile(
+        optimizer=_optimizer(config, len(train)),
+        loss="binary_crossentropy",
+        metrics=["accuracy"],
+        jit_compile="auto" if config.batches == "random" else False,  # XLA would compile for each length
+    )
     quicker.optimizer.build(quicker.trainable_variables)
     best_weights, progress = checkpoint.restore(quicker)
     if progress.stopped or progress.epochs >= config.epochs:
@@ -150,6 +244,7 @@ def load(path: Path) -> keras.Model:
     return model
 
 
-def predict(model: keras.Model, batches: tf.data.Dataset) -> npt.NDArray[np.float32]:
-    """The probability (rows,) float32 of each row of the dataset, in its order."""
-    return model.predict(batches, verbose=0)[:, 0]
+def predict(model: keras.Model, ids: Ids, ngram_ids: Ids | None = None) -> npt.NDArray[np.float32]:
+    """The probability (rows,) float32 of each row of token ids, and of its n-grams if the network has some."""
+    inputs = ids if ngram_ids is None else [ids, ngram_ids]
+    return model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)[:, 0]

@@ -44,3 +44,23 @@ def test_a_corpus_larger_than_the_shuffle_buffer_held_whole(folder: Path, monkey
     monkeypatch.setattr(shards, "ROW_GROUP_ROWS", 20)
     found, _ = stored(shards.paths(folder, "train"))
     assert sorted(rows(dataset.batches(folder, "train", 32, shuffle_seed=1))) == sorted(map(tuple, found.tolist()))
+
+
+def test_batches_of_like_length_that_lose_words_or_are_padded_in_vain(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "WIDTH_STEP", 4)
+    ids, labels = stored(shards.paths(folder, "train"))
+    expected = {tuple(row): label for row, label in zip(ids.tolist(), labels.tolist(), strict=True)}
+    batches = dataset.batches(folder, "train", 32, shuffle_seed=1, like_length=True)
+    found, widths = [], set()
+    for batch, of_rows in batches.as_numpy_iterator():
+        widths.add(batch.shape[1])
+        assert (batch[:, :4] != 0).any(), "four columns of padding alone"
+        whole = [tuple([0] * (ids.shape[1] - batch.shape[1]) + row) for row in batch.tolist()]
+        assert [expected[row] for row in whole] == of_rows.tolist()
+        found += whole
+    assert sorted(found) == sorted(expected)
+    assert len(found) == len(ids)
+    assert len(widths) > 1
+    assert len(batches) == 10

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from tasks.lib import errors, files
-from tasks.lib.network import forward
+from tasks.lib.config import NetworkConfig
+from tasks.lib.network import forward, model
 from tasks.lib.network.archive import Unsupported
 
 NUM_WORDS, MAXLEN = 50, 12
@@ -68,6 +69,50 @@ def test_scores_differ_from_keras(cell: str, activation: str, layers: int, bidir
     assert found.dtype == np.float32
     assert expected.std() > 0.005, "the network should tell the rows apart"
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("ngrams", [0, 30])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("pooling", ["last", "max", "max_mean"])
+def test_pooled_scores_that_differ_from_keras(
+    pooling: Any, cell: Any, bidirectional: bool, layers: int, ngrams: int, tmp_path: Path
+) -> None:
+    options = {"cell": cell, "layers": layers, "bidirectional": bidirectional, "pooling": pooling}
+    config = NetworkConfig(**options, units=5, embedding_dim=7)
+    built = model.build(config, NUM_WORDS, MAXLEN, ngrams=ngrams)
+    generator = np.random.default_rng(0)
+    built.set_weights([generator.normal(0, 0.5, weight.shape) for weight in built.get_weights()])
+    ids = left_padded(300)
+    ids[:, -1] = np.maximum(ids[:, -1], 1)  # a review has its start id at least
+    if pooling != "last":
+        ids = np.where(np.arange(MAXLEN) < (ids != 0).argmax(axis=1)[:, None], 0, np.maximum(ids, 1))
+    found = generator.integers(0, ngrams + 1, (300, 9), dtype=np.int32) if ngrams else None
+    score = forward.Scorer(saved(built, tmp_path))
+    assert score.weights_digest == files.arrays_digest(built.get_weights())
+    np.testing.assert_allclose(score(ids, found), model.predict(built, ids, found), rtol=0, atol=1e-5)
+
+
+def test_a_score_that_depends_on_the_padding_beside_it(tmp_path: Path) -> None:
+    built = model.build(NetworkConfig(cell="gru", units=5, pooling="max_mean"), NUM_WORDS, MAXLEN)
+    score = forward.Scorer(saved(built, tmp_path))
+    ids = np.zeros((300, MAXLEN), np.int32)
+    ids[:, -3:] = [1, 7, 9]
+    ids[1:, :-3] = left_padded(299)[:, : MAXLEN - 3]
+    assert score(ids)[0] == pytest.approx(score(ids[:1])[0], abs=1e-6)
+
+
+def test_ngrams_that_are_missing_or_not_the_networks(tmp_path: Path) -> None:
+    config = NetworkConfig(cell="gru", units=5)
+    score = forward.Scorer(saved(model.build(config, NUM_WORDS, MAXLEN, ngrams=30), tmp_path))
+    with pytest.raises(ValueError, match="the ids of n-grams"):
+        score(left_padded(3))
+    with pytest.raises(ValueError, match="from 0 to 30"):
+        score(left_padded(3), np.full((3, 1), 31, np.int32))
+    plain = forward.Scorer(saved(model.build(config, NUM_WORDS, MAXLEN), tmp_path))
+    with pytest.raises(ValueError, match="no n-grams"):
+        plain(left_padded(3), np.ones((3, 1), np.int32))
 
 
 @pytest.mark.parametrize("rows", [0, 1, 63, 64, 65, 1000])

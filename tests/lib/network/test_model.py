@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+from scipy.special import logit
 
 from tasks.lib import errors, files
 from tasks.lib.config import FitConfig, NetworkConfig
@@ -66,6 +68,35 @@ def test_a_resumed_training_that_ends_with_other_weights(
     assert progress.history["val_loss"] == undisturbed[1].history["val_loss"]
 
 
+def test_a_resumed_training_with_another_dropout(folder: Path, tmp_path: Path) -> None:
+    config = FitConfig(
+        epochs=2, batch_size=64, batches="like_length", schedule="cosine", weight_decay=0.01, gradient_norm=1.0
+    )
+    network = NetworkConfig(
+        cell="gru", bidirectional=True, embedding_dim=4, units=3, pooling="max_mean", word_dropout=0.2,
+        vector_dropout=0.2, head_dropout=0.5,
+    )  # fmt: skip
+
+    def datasets(first_epoch: int) -> Any:
+        options: dict[str, Any] = {"shuffle_seed": 3, "first_epoch": first_epoch, "like_length": True}
+        return dataset.batches(folder, "train", 64, **options), dataset.batches(folder, "validation", 64)
+
+    def trained(name: str, on_epoch: model.OnEpoch) -> list[Any]:
+        model.set_seed(3)
+        built = model.build(network, CONFIG.num_words, CONFIG.maxlen, training=True)
+        model.fit(built, datasets, config, Checkpoint(tmp_path / name), on_epoch=on_epoch)
+        return built.get_weights()
+
+    def kill(epoch: int, logs: model.Logs) -> None:
+        raise Killed
+
+    whole = trained("whole.npz", lambda epoch, logs: None)
+    with pytest.raises(Killed):
+        trained("killed.npz", kill)
+    resumed = trained("killed.npz", lambda epoch, logs: None)
+    assert files.arrays_digest(resumed) == files.arrays_digest(whole)
+
+
 @pytest.mark.parametrize("keep", [0, 2, 1000])
 def test_a_damaged_checkpoint_that_is_believed(
     folder: Path, tmp_path: Path, undisturbed: tuple[str, Progress], keep: int
@@ -110,6 +141,26 @@ def test_a_layer_that_cudnn_would_not_take(cell: Any, monkeypatch: pytest.Monkey
         assert layer.use_cudnn == "auto"
         assert layer.recurrent_dropout == layer.dropout == 0
         assert not layer.supports_masking or layer.get_config().get("mask_zero") is None
+
+
+def test_a_published_network_whose_logits_are_not_the_scaled_sum() -> None:
+    network = NetworkConfig(cell="gru", embedding_dim=4, units=3, pooling="max_mean")
+    fitted = model.build(network, 50, 12)
+    generator = np.random.default_rng(0)
+    ids = generator.integers(1, 50, (20, 12), dtype=np.int32)
+    found = np.array([[1, 3, 0]] * 20, np.int32)
+    weights = np.array([0.5, 1, 2, 4])  # the intercept first
+    plain, with_ngrams = model.finish(network, fitted, 2.0), model.finish(network, fitted, 2.0, weights)
+    before = logit(model.predict(fitted, ids))
+    np.testing.assert_allclose(logit(model.predict(plain, ids)), before / 2, atol=1e-5)
+    np.testing.assert_allclose(logit(model.predict(with_ngrams, ids, found)), before / 2 + 0.5 + 1 + 4, atol=1e-4)
+
+
+def test_word_vectors_that_the_training_does_not_start_from() -> None:
+    built = model.build(NETWORKS[0], 5, 12)
+    vectors = np.arange(20, dtype=np.float32).reshape(5, 4)
+    model.start_from(built, vectors)
+    np.testing.assert_array_equal(built.get_weights()[0], vectors)
 
 
 def test_a_saved_model_that_loads_as_another(tmp_path: Path) -> None:

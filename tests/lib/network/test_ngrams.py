@@ -1,108 +1,63 @@
-"""The n-gram baseline: what it learns, and what it does where there is nothing to learn."""
+"""Which n-grams are found in a review, and under which numbers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from tasks.lib.corpus import imdb, shards
+from tasks.lib import errors
 from tasks.lib.network import ngrams
-from tasks.lib.tokens import Labels
-from tests.support import corpora
+from tasks.lib.network.ngrams import Found, Vocabulary
 
 Rows = list[list[int]]
-GOOD, NOT, BAD, OTHER = 1, 2, 3, 4
 
 
-def reviews(rows: Rows) -> ngrams.Ranks:
+def flat(rows: Rows) -> tuple[ngrams.Numbers, ngrams.Numbers]:
     ranks = np.empty(len(rows), object)
     ranks[:] = rows
-    return ranks
+    return ngrams.flat(ranks)
 
 
-def both_classes(positive: Rows, negative: Rows) -> tuple[ngrams.Ranks, Labels]:
-    labels = np.array([1] * len(positive) + [0] * len(negative), np.uint8)
-    return reviews(positive + negative), labels
+def present(found: Found, width: int) -> npt.NDArray[np.int64]:
+    table = np.zeros((len(found.counts), width), np.int64)
+    np.add.at(table, (np.repeat(np.arange(len(found.counts)), found.counts), found.numbers), 1)
+    return table
 
 
-def with_noise(patterns: Rows, count: int, seed: int) -> Rows:
-    """Reviews that have all patterns in random places among random words."""
-    chance = np.random.default_rng(seed)
-    rows = []
-    for _ in range(count):
-        pieces = [[int(word)] for word in chance.integers(10, 60, 20)]
-        for pattern in patterns:
-            pieces.insert(chance.integers(len(pieces) + 1), pattern)
-        rows.append([word for piece in pieces for word in piece])
-    return rows
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> tuple[Vocabulary, Found]:
+    monkeypatch.setattr(ngrams, "FEWEST", 2)
+    return Vocabulary.learn(*flat([[7, 9, 7, 7], [9, 7], [5], [7], [9, 9]]))
 
 
-@pytest.mark.parametrize(
-    ("decides_at", "positive", "negative"),
-    [
-        (1, [[GOOD]], [[BAD]]),
-        (2, [[GOOD], [NOT, BAD]], [[BAD], [NOT, GOOD]]),
-        (3, [[GOOD, NOT, BAD], [OTHER, NOT, OTHER]], [[GOOD, NOT, OTHER], [OTHER, NOT, BAD]]),
-    ],
-)
-def test_words_in_a_row_that_decide_but_are_not_learned(
-    monkeypatch: pytest.MonkeyPatch, decides_at: int, positive: Rows, negative: Rows
-) -> None:
-    """The reviews of both classes have the same shorter n-grams, so those alone cannot tell them apart."""
-    train = both_classes(with_noise(positive, 200, 0), with_noise(negative, 200, 1))
-    test = both_classes(with_noise(positive, 100, 2), with_noise(negative, 100, 3))
-    assert ngrams.fit(*train).accuracy(*test) > 0.95
-    monkeypatch.setattr(ngrams, "LONGEST", decides_at - 1 or 1)
-    assert decides_at == 1 or ngrams.fit(*train).accuracy(*test) < 0.7
+def test_ngrams_that_are_rare_or_run_from_review_to_review(learned: tuple[Vocabulary, Found]) -> None:
+    vocabulary, found = learned
+    assert [len(keys) for keys in vocabulary.keys] == [2, 1, 0]  # 7 and 9; "9 7"
+    assert present(found, 3).tolist() == [[1, 1, 1], [1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    unseen = vocabulary.find(*flat([[], [9, 7, 5], [5, 8], [9, 100_000]]))
+    assert present(unseen, 3).tolist() == [[0, 0, 0], [1, 1, 1], [0, 0, 0], [0, 1, 0]]
 
 
-def test_ngrams_that_occur_once_or_run_from_review_to_review() -> None:
-    present, vocabularies = ngrams.occurrences(reviews([[7, 9, 7, 7], [9, 7], [5], [7], [9, 9]]))
-    assert [len(vocabulary) for vocabulary in vocabularies] == [2, 1, 0]  # 7 and 9; "9 7"
-    expected = [[1, 1, 1], [1, 1, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]]
-    np.testing.assert_array_equal(present.toarray(), np.array(expected, bool))
-    unseen, _ = ngrams.occurrences(reviews([[], [9, 7, 5], [5, 8]]), vocabularies)
-    np.testing.assert_array_equal(unseen.toarray(), np.array([[0, 0, 0], [1, 1, 1], [0, 0, 0]], bool))
+def test_padded_ids_that_are_not_the_numbers_plus_one(learned: tuple[Vocabulary, Found]) -> None:
+    vocabulary, _ = learned
+    parts = [vocabulary.find(*flat([[7], [9, 7]])), vocabulary.find(*flat([[5]]))]
+    assert ngrams.padded(parts).tolist() == [[1, 0, 0], [1, 2, 3], [0, 0, 0]]
+    assert ngrams.padded([]).shape == (0, 1)
 
 
-def test_ratios_that_are_not_those_of_the_counts() -> None:
-    present, _ = ngrams.occurrences(reviews([[1, 2], [1], [1], [2, 3, 4], [3, 5, 3]]))  # 1, 2 and 3 occur twice
-    ratios = ngrams.log_count_ratios(present, np.array([1, 1, 1, 0, 0], np.uint8))
-    positive, negative = np.array([4, 2, 1]) / 7, np.array([1, 2, 3]) / 6
-    np.testing.assert_allclose(ratios, np.log(positive / negative))
+def test_another_vocabulary_after_saving(learned: tuple[Vocabulary, Found], tmp_path: Path) -> None:
+    vocabulary, _ = learned
+    ngrams.save(tmp_path / "ngrams.npz", vocabulary)
+    again = ngrams.load(tmp_path / "ngrams.npz")
+    assert [keys.tolist() for keys in again.keys] == [keys.tolist() for keys in vocabulary.keys]
 
 
-def test_another_run_with_other_weights() -> None:
-    split = corpora.reviews(300)
-    np.random.seed(1)
-    first = ngrams.fit(split.ranks, split.labels)
-    np.random.seed(2)
-    second = ngrams.fit(split.ranks, split.labels)
-    assert len(np.unique(first.weights)) > 100
-    np.testing.assert_array_equal(first.weights, second.weights)
-    assert first.intercept == second.intercept
-
-
-@pytest.mark.parametrize(
-    ("rows", "labels", "accuracy"),
-    [
-        ([[1, 2], [1, 2]], [1, 1], 0.75),
-        ([[1, 2], [1, 2]], [0, 0], 0.25),
-        ([[1], [2], [3]], [1, 1, 0], 0.75),
-        ([[], [], []], [0, 0, 1], 0.25),
-        ([[1]], [0], 0.25),
-    ],
-    ids=["all positive", "all negative", "no word twice", "empty reviews", "one review"],
-)
-def test_too_little_to_fit_that_gives_no_accuracy(rows: Rows, labels: list[int], accuracy: float) -> None:
-    classifier = ngrams.fit(reviews(rows), np.array(labels, np.uint8))
-    test = reviews([[1, 2], [2], [1], []])
-    assert classifier.accuracy(test, np.array([1, 1, 1, 0], np.uint8)) == accuracy
-
-
-def test_real_reviews_that_the_baseline_gets_wrong(imdb_dir: Path) -> None:
-    splits = shards.splits(*imdb.load(imdb_dir / "imdb.npz"), 0.2)
-    classifier = ngrams.fit(splits["train"].ranks, splits["train"].labels)
-    assert classifier.accuracy(splits["test"].ranks[:10_000], splits["test"].labels[:10_000]) > 0.915
+def test_a_damaged_vocabulary_that_is_read(learned: tuple[Vocabulary, Found], tmp_path: Path) -> None:
+    path = tmp_path / "ngrams.npz"
+    ngrams.save(path, learned[0])
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(errors.ModelError, match="Run the training again"):
+        ngrams.load(path)

@@ -1,0 +1,70 @@
+"""Stage 4 of training: the fitted network made fit to publish, with the n-grams if it has some, and calibrated."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+
+from tasks.lib import files
+from tasks.lib.corpus import imdb, shards
+from tasks.lib.layout import Layout
+from tasks.lib.network import ngrams
+from tasks.lib.network.forward import Scorer
+from tasks.running import environment
+from tasks.training.artifacts import Baseline, Calibrated, Corpus, Fitted, Shards
+from tasks.training.caching import MadeFrom
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(
+    name="calibrate",
+    task_run_name="calibrate {fitted.model}",
+    cache_policy=MadeFrom(libraries=("numpy", "scipy", "tensorflow", "keras")),
+)
+def calibrate_network(
+    labelled: Corpus, prepared: Shards, fitted: Fitted, baseline: Baseline, data_dir: Path
+) -> Calibrated:
+    """Scales the logits of the network, and of the n-grams, to the least loss on the validation reviews."""
+    with environment.quiet_import():
+        from tasks.lib.network import model
+    from tasks.lib.network import calibration  # scipy takes half a second to load
+
+    data = Layout(data_dir)
+    blocks = list(shards.read_row_groups(shards.row_groups(shards.paths(data_dir / prepared.folder, "validation"))))
+    ids, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    parts = [calibration.logits(Scorer(data_dir / fitted.model)(ids))]
+    weights = None
+    if fitted.network.ngrams:
+        weights = np.load(data_dir / baseline.weights)
+        vocabulary = ngrams.load(data_dir / baseline.vocabulary)
+        splits = shards.splits(*imdb.load(data_dir / labelled.archive), prepared.config.validation_split)
+        found = vocabulary.find(*ngrams.flat(splits["validation"].ranks))
+        parts.append(found.sums(weights[1:]) + weights[0])
+    scale, *others = calibration.scales(labels, *parts)
+    ngram_scale = others[0] if others else 0.0
+    finished = model.finish(
+        fitted.network,
+        model.load(data_dir / fitted.model),
+        1 / scale,
+        None if weights is None else weights * ngram_scale,
+    )
+    digest = files.arrays_digest(finished.get_weights())
+    folder = data.work / f"calibrated-{files.digest(fitted.identity, digest)[:16]}"
+    with files.new_folder(folder) as temporary:
+        finished.save(temporary / "model.keras")
+    saved = data.relative(folder / "model.keras")
+    log.info("temperature %.2f%s", 1 / scale, f", n-grams times {ngram_scale:.2f}" if others else "")
+    vocabulary_file = baseline.vocabulary if others else ""
+    return Calibrated(
+        identity=files.digest(fitted.identity, digest, vocabulary_file),
+        made_files={saved: files.sha256(folder / "model.keras")},
+        model=saved,
+        weights=digest,
+        ngrams=vocabulary_file,
+        temperature=1 / scale,
+        ngram_scale=ngram_scale,
+    )

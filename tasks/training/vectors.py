@@ -1,0 +1,39 @@
+"""Before stage 3 of training, where the network wants it: word vectors learned from the training reviews."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+
+from tasks.lib import files
+from tasks.lib.config import VectorsConfig
+from tasks.lib.corpus import imdb, shards
+from tasks.lib.layout import Layout
+from tasks.running import environment
+from tasks.training.artifacts import Corpus, Vectors
+from tasks.training.caching import MadeFrom
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(
+    name="vectors",
+    task_run_name="vectors from {labelled.corpus}",
+    cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn")),
+)
+def learn_vectors(labelled: Corpus, config: VectorsConfig, data_dir: Path) -> Vectors:
+    """Learns word vectors from the text of the training reviews, without those kept for validation."""
+    from tasks.lib.network import vectors  # scikit-learn takes a second to load
+
+    data = Layout(data_dir)
+    splits = shards.splits(*imdb.load(data_dir / labelled.archive), config.validation_split)
+    learned = vectors.learn(splits["train"].ranks, config.num_words, config.embedding_dim)
+    identity = files.arrays_digest([learned])
+    path = data.work / f"vectors-{identity[:16]}.npy"
+    with files.new_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, learned)
+    log.info("vectors of %d numbers for %s words", config.embedding_dim, f"{config.num_words:,}")
+    return Vectors(identity=identity, made_files={data.relative(path): files.sha256(path)}, path=data.relative(path))
