@@ -101,7 +101,7 @@ def _evaluation_figure(metrics: Mapping[str, Any], curves: Mapping[str, Sequence
     figure = _headed(f"Evaluation on {_reviews(confusion.sum())}", title, WIDE)
     roc, calibration, matrix = figure.subplots(1, 3)
     _roc_panel(roc, metrics, curves, confusion)
-    _calibration_panel(calibration, curves)
+    _calibration_panel(calibration, metrics, curves)
     _confusion_panel(matrix, metrics, confusion)
     return figure
 
@@ -123,7 +123,8 @@ def _roc_panel(
     axes.legend(loc="lower right")
 
 
-def _calibration_panel(axes: Axes, curves: Mapping[str, Sequence[float]]) -> None:
+def _calibration_panel(axes: Axes, metrics: Mapping[str, Any], curves: Mapping[str, Sequence[float]]) -> None:
+    error, before = metrics["calibration_error"], metrics.get("calibration_error_before")
     counts = np.array(curves["count"], int)
     # A quarter of the panel: enough to see where the reviews are, low enough to stay in the background.
     heights, width = 0.25 * counts / counts.max(), 1 / len(counts)
@@ -131,7 +132,8 @@ def _calibration_panel(axes: Axes, curves: Mapping[str, Sequence[float]]) -> Non
     axes.bar(np.arange(len(counts)) * width, heights, width, align="edge", color=FAINT, edgecolor="white", label=label)
     axes.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1, label="perfect")
     axes.plot(curves["predicted"], curves["observed"], "-o", color=BLUE, label="model", clip_on=False, zorder=4)
-    axes.set(xlabel="Mean predicted probability", ylabel="Share of positive reviews", title="Calibration")
+    title = f"Calibration: error {error:.3f}" + ("" if before is None else f", before {before:.3f}")
+    axes.set(xlabel="Mean predicted probability", ylabel="Share of positive reviews", title=title)
     _unit_square(axes)
     axes.legend(loc="upper left")
 

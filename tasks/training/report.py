@@ -57,6 +57,7 @@ def report_training(
                 ("accuracy", ".2%", f"{new['baseline_accuracy']:.2%}"),
                 ("loss", ".4f", ""),
                 ("auc", ".4f", ""),
+                ("calibration_error", ".4f", ""),
                 ("seconds", ".1f", f"{bundle.baseline_seconds:.1f}"),
             )
         ),

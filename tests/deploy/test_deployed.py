@@ -88,7 +88,7 @@ def test_what_the_ui_lacks(worker: House) -> None:
     assert {"score reviews-columns.csv and 1 more", "find new dumps", "plot simple_rnn on sample"} <= tasks
     assert not [name for name in tasks if re.fullmatch(r"\w+-[0-9a-f]{3}", name)]  # what Prefect makes up
     names = {run["name"] for run in worker.runs(state={"type": {"any_": ["COMPLETED"]}})}
-    assert {"train simple_rnn on sample, seed 42", "score the inbox"} <= names
+    assert {"train article on sample, seed 42", "score the inbox"} <= names
     with (worker.data / "sample" / "reviews-columns.csv").open(newline="", encoding="utf-8-sig") as file:
         reviews = [row["review"] for row in csv.DictReader(file)]
     assert len(reviews) == 80

@@ -38,7 +38,10 @@ def measured(confusion: list[int], auc: float | None = 0.85, threshold: float = 
     names = ("true_negative", "false_positive", "false_negative", "true_positive")
     accuracy = (confusion[0] + confusion[3]) / sum(confusion)
     counts = dict(zip(names, confusion, strict=True))
-    return {"accuracy": accuracy, "auc": auc, "threshold": threshold, "confusion": counts}
+    return {
+        "accuracy": accuracy, "auc": auc, "calibration_error": 0.0123, "calibration_error_before": 0.0456,
+        "threshold": threshold, "confusion": counts,
+    }  # fmt: skip
 
 
 METRICS = measured([1_440, 60, 250, 1_250])
@@ -166,7 +169,11 @@ def test_evaluation_is_named_and_labelled() -> None:
     roc, calibration, confusion = map(texts, figure.axes)
     assert roc[:3] == ["ROC curve: AUC 0.850", "False positive rate", "True positive rate"]
     assert roc[3:] == ["chance", "model", "threshold 0.5"]
-    assert calibration[:3] == ["Calibration", "Mean predicted probability", "Share of positive reviews"]
+    assert calibration[:3] == [
+        "Calibration: error 0.012, before 0.046",
+        "Mean predicted probability",
+        "Share of positive reviews",
+    ]
     assert calibration[3:] == ["perfect", "model", "reviews (most: 9)"]
     assert confusion == ["Confusion matrix: accuracy 89.67%", "Predicted (positive from 0.5)", "Label"]
 

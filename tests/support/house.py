@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 # A network so small that an epoch of the sample corpus takes a fifth of a second.
 TINY: dict[str, Any] = {
+    "preset": "article",
     "corpus": {"corpus": "sample"},
     "shards": {"num_words": 500, "maxlen": 30},
     "network": {"units": 4, "embedding_dim": 4},

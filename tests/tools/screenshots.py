@@ -56,7 +56,7 @@ def work(house: House) -> str:
         shutil.copy(house.data / "sample" / name, house.data / "inbox")
     for epochs in (2, 8):
         fit = {"epochs": epochs, "patience": 8}
-        house.watch("train/weekly", corpus={"corpus": "sample"}, fit=fit)
+        house.watch("train/weekly", preset="article", corpus={"corpus": "sample"}, fit=fit)
     trained = house.runs(name={"like_": "train"}, state={"type": {"any_": ["COMPLETED"]}})
     scored = house.submit("backfill", options={"max_quarantine": 0.5, "rescore": True})
     house.ended(scored)
@@ -84,7 +84,7 @@ def take(page: Page, house: House, trained: str) -> None:
     save(page, "deployments.png")
     show(page, f"{base}/deployments/deployment/{weekly}/run", "Epochs at most", height=1700)
     save(page, "form.png")
-    show(page, f"{base}/runs/flow-run/{trained}", "train simple_rnn on sample")
+    show(page, f"{base}/runs/flow-run/{trained}", "train article on sample")
     save(page, "run.png")
     show(page, f"{base}/artifacts/artifact/{artifacts['train-report']}", "n-gram baseline", height=1900)
     save(page, "train-report.png")
