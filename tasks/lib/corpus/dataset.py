@@ -31,7 +31,8 @@ def batches(
 ) -> tf.data.Dataset:
     """Batches of a split: token ids (batch, maxlen) int32 and labels (batch,) uint8; the last may be smaller.
 
-    With `like_length`, the reviews of a batch are about equally long, and the padding that they share is left out.
+    With `like_length`, the reviews of a batch are about equally long, and the padding that they share is left out; the
+    whole split is in memory then.
 
     With `shuffle_seed`, each pass over the dataset is one epoch, whose order depends on the seed and its number alone.
     The first pass is `first_epoch`, so a resumed training has the orders that it would have had.
@@ -81,15 +82,9 @@ def _of_like_length(
     """Batches of reviews that are sorted by length within `POOL` batches, in random order."""
     ids, labels = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     lengths = np.count_nonzero(ids, axis=1)
-    pools = (
-        np.arange(start, min(start + POOL * batch_size, len(ids))) for start in range(0, len(ids), POOL * batch_size)
-    )
-    rows = [
-        ordered[start : start + batch_size]
-        for pool in pools
-        for ordered in [pool[np.argsort(lengths[pool], kind="stable")]]
-        for start in range(0, len(ordered), batch_size)
-    ]
+    pools = np.arange(len(ids)) // (POOL * batch_size)
+    order = np.lexsort((lengths, pools))
+    rows = np.split(order, range(batch_size, len(order), batch_size))
     for position in random.permutation(len(rows)):
         batch = rows[position]
         width = min(ids.shape[1], -(-int(lengths[batch].max()) // WIDTH_STEP) * WIDTH_STEP)
