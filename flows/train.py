@@ -24,6 +24,7 @@ from tasks.lib import files
 from tasks.lib.config import (
     CorpusConfig,
     FitConfig,
+    LanguageConfig,
     NetworkConfig,
     Preset,
     ReleaseConfig,
@@ -32,7 +33,7 @@ from tasks.lib.config import (
     VectorsConfig,
     with_preset,
 )
-from tasks.lib.corpus.sources import sources
+from tasks.lib.corpus.sources import sources, unlabelled_source
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
 from tasks.running import command_line, events, locks
@@ -45,8 +46,10 @@ from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
+from tasks.training.pretrain import pretrain_network
 from tasks.training.publish import release_model, write_bundle
 from tasks.training.report import log_training, report_training
+from tasks.training.unlabelled import read_unlabelled
 from tasks.training.vectors import learn_vectors
 
 log = logging.getLogger(environment.LOGGER)
@@ -74,10 +77,10 @@ def train(
     Args:
         data_dir: Folder for all data.
         refresh: Run every step again.
-        preset: Defaults of shards, network and fit: `article`, the network of the text-book example, or `fast`, one to
-            put into production. An option that is given wins.
+        preset: Defaults of corpus, shards, network and fit: `article`, the network of the text-book example, or one to
+            put into production: `fast`, or `best`, which takes the unlabelled reviews too. An option that is given wins.
     """
-    shards, network, fit = with_preset(preset, shards, network, fit)
+    corpus, shards, network, fit = with_preset(preset, corpus, shards, network, fit)
     data = Layout((CLONE / data_dir).resolve())
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
@@ -94,15 +97,19 @@ def pipeline(
     step: caching.Runner, corpus: CorpusConfig, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
 ) -> Bundle:
     """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do."""
+    language = LanguageConfig.of(shards, network) if network.pretrain_epochs else None
     labelled = step(download_corpus, sources(corpus))
+    unlabelled = step(read_unlabelled, labelled, unlabelled_source(corpus)) if corpus.unlabelled else None
     prepared = step(write_shards, labelled, shards)
-    learned = (step(learn_vectors, labelled, VectorsConfig.of(shards, network)),) if network.vectors else ()
-    fitted = step(fit_network, prepared, network, fit, *learned)
+    vectors = step(learn_vectors, labelled, unlabelled, VectorsConfig.of(shards, network)) if network.vectors else None
+    pretrained = step(pretrain_network, labelled, unlabelled, vectors, language) if language else None
+    fitted = step(fit_network, prepared, pretrained or vectors, network, fit)
     baseline = step(evaluate_baseline, labelled, SplitConfig(validation_split=shards.validation_split))
     calibrated = step(calibrate_network, labelled, prepared, fitted, baseline)
     evaluation = step(evaluate_network, labelled, prepared, fitted, calibrated)
-    plots = step(render_plots, fitted, evaluation)
-    return step(write_bundle, labelled, prepared, fitted, calibrated, evaluation, baseline, plots, *learned)
+    plots = step(render_plots, fitted, evaluation, pretrained)
+    made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)
+    return step(write_bundle, *made, unlabelled, vectors, pretrained)
 
 
 def sweep(data: Layout) -> None:
@@ -121,7 +128,10 @@ def main(
     *,
     preset: Annotated[
         Preset,
-        Parameter(help="Defaults of the network's options: article is the text-book network, fast one for production."),
+        Parameter(
+            help="Defaults of the options: article is the text-book network, fast one for production, best the same "
+            "with more time and the unlabelled reviews."
+        ),
     ] = "article",
     corpus: Annotated[CorpusConfig, Parameter(name="*")] = CorpusConfig(),
     shards: Annotated[ShardConfig, Parameter(name="*")] = ShardConfig(),
@@ -136,9 +146,8 @@ def main(
 ) -> None:
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
     if explain:
-        shards, network, fit = with_preset(preset, shards, network, fit)
         explanation = caching.Explanation(Layout(data_dir.resolve()))
-        pipeline(explanation, corpus, shards, network, fit)
+        pipeline(explanation, *with_preset(preset, corpus, shards, network, fit))
         for step in explanation.done:
             log.info("%-10s %s", step.name, step.result)
         return

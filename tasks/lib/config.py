@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from tasks.lib import errors
+
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ValidationSplit = Annotated[
     float, Field(gt=0, lt=1, description="Share of the training reviews, the last ones, kept for validation.")
@@ -39,6 +41,14 @@ class CorpusConfig(StageConfig):
     )
     archive_sha256: Sha256 | None = Field(
         None, description="Expected sha256 of --archive. The official files are always checked."
+    )
+    unlabelled: str | None = Field(
+        None,
+        description="Reviews without labels, for --vectors and --pretrain-epochs: path or URL of aclImdb_v1.tar.gz or of "
+        "a dump, or `official` for the official address of the former (84 MB). Default: none.",
+    )
+    review_column: str = Field(
+        "review", min_length=1, description="Name of the column that holds the review, if --unlabelled is a dump."
     )
 
 
@@ -76,7 +86,16 @@ class NetworkConfig(StageConfig):
         0.0, ge=0, lt=1, description="Share of the embedding's numbers dropped in training, for a whole review each."
     )
     head_dropout: float = Field(0.0, ge=0, lt=1, description="Share of the output layer's inputs dropped in training.")
-    vectors: bool = Field(False, description="Start from word vectors learned from the training reviews.")
+    vectors: bool = Field(
+        False, description="Start from word vectors learned from the training reviews, and the unlabelled ones."
+    )
+    pretrain_epochs: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Epochs in which the network, if it has one recurrent layer, first learns to predict the words of "
+        "these reviews.",
+    )
     ngrams: bool = Field(
         False,
         description="Add the n-gram baseline to the network, in the proportion that suits the validation reviews.",
@@ -110,6 +129,34 @@ class VectorsConfig(SplitConfig):
         )
 
 
+class LanguageConfig(SplitConfig):
+    """What pre-training depends on, beside the reviews."""
+
+    num_words: int
+    cell: str
+    activation: str | None
+    bidirectional: bool
+    embedding_dim: int
+    units: int
+    epochs: int
+
+    @classmethod
+    def of(cls, shards: ShardConfig, network: NetworkConfig) -> Self:
+        """That of the network's first layers. Raises `InputError` if it has several recurrent ones."""
+        if network.layers > 1:
+            raise errors.InputError(
+                f"--pretrain-epochs {network.pretrain_epochs}: expected --layers 1, found {network.layers}. Name "
+                "--pretrain-epochs 0, or one layer."
+            )
+        names = ("cell", "activation", "bidirectional", "embedding_dim", "units")
+        return cls(
+            validation_split=shards.validation_split,
+            num_words=shards.num_words,
+            epochs=network.pretrain_epochs,
+            **{name: getattr(network, name) for name in names},
+        )
+
+
 class FitConfig(StageConfig):
     """How the network is trained."""
 
@@ -137,41 +184,49 @@ class FitConfig(StageConfig):
     )
 
 
-Preset = Literal["article", "fast"]
-PRESETS: dict[str, dict[type[StageConfig], dict[str, Any]]] = {
+Preset = Literal["article", "fast", "best"]
+Settings = dict[type[StageConfig], dict[str, Any]]
+FAST: Settings = {
+    ShardConfig: {"num_words": 30_000, "maxlen": 400, "validation_split": 0.1},
+    NetworkConfig: {
+        "cell": "gru",
+        "bidirectional": True,
+        "embedding_dim": 128,
+        "units": 32,
+        "pooling": "max_mean",
+        "word_dropout": 0.2,
+        "vector_dropout": 0.4,
+        "head_dropout": 0.5,
+        "vectors": True,
+        "ngrams": True,
+    },
+    FitConfig: {
+        "epochs": 4,
+        "batch_size": 64,
+        "batches": "like_length",
+        "learning_rate": 0.002,
+        "schedule": "cosine",
+        "weight_decay": 0.004,
+        "gradient_norm": 1.0,
+    },
+}
+PRESETS: dict[str, Settings] = {
     "article": {},
-    "fast": {
-        ShardConfig: {"num_words": 30_000, "maxlen": 400, "validation_split": 0.1},
-        NetworkConfig: {
-            "cell": "gru",
-            "bidirectional": True,
-            "embedding_dim": 128,
-            "units": 32,
-            "pooling": "max_mean",
-            "word_dropout": 0.2,
-            "vector_dropout": 0.4,
-            "head_dropout": 0.5,
-            "vectors": True,
-            "ngrams": True,
-        },
-        FitConfig: {
-            "epochs": 4,
-            "batch_size": 64,
-            "batches": "like_length",
-            "learning_rate": 0.002,
-            "schedule": "cosine",
-            "weight_decay": 0.004,
-            "gradient_norm": 1.0,
-        },
+    "fast": FAST,
+    "best": {
+        CorpusConfig: {"unlabelled": "official"},
+        ShardConfig: FAST[ShardConfig],
+        NetworkConfig: FAST[NetworkConfig] | {"units": 128, "pretrain_epochs": 3},
+        FitConfig: FAST[FitConfig] | {"epochs": 3, "learning_rate": 0.001},
     },
 }
 
 
 def with_preset(
-    preset: str, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
-) -> tuple[ShardConfig, NetworkConfig, FitConfig]:
+    preset: str, corpus: CorpusConfig, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
+) -> tuple[CorpusConfig, ShardConfig, NetworkConfig, FitConfig]:
     """The configurations with the defaults of the preset; what was set stays."""
-    return _filled(preset, shards), _filled(preset, network), _filled(preset, fit)
+    return _filled(preset, corpus), _filled(preset, shards), _filled(preset, network), _filled(preset, fit)
 
 
 def _filled(preset: str, config: Config) -> Config:

@@ -52,10 +52,12 @@ STYLE: Any = {  # the type of the keys differs from one matplotlib to another
 }
 
 
-def loss(history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "") -> bytes:
+def loss(
+    history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "", kind: str = "binary cross-entropy"
+) -> bytes:
     """A PNG of 900 x 560 pixels: `loss` and `val_loss` of each epoch, the best epoch (from 1) marked."""
     with matplotlib.style.context(STYLE, after_reset=True):
-        return _png(_loss_figure(history, best_epoch, title))
+        return _png(_loss_figure(history, best_epoch, title, kind))
 
 
 def evaluation(metrics: Mapping[str, Any], curves: Mapping[str, Sequence[float]], title: str = "") -> bytes:
@@ -70,7 +72,9 @@ def probabilities(counts: ArrayLike, edges: ArrayLike, threshold: float, title: 
         return _png(_probabilities_figure(counts, edges, threshold, title))
 
 
-def _loss_figure(history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "") -> Figure:
+def _loss_figure(
+    history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "", kind: str = "binary cross-entropy"
+) -> Figure:
     figure = _headed("Loss per epoch", title, SIZE)
     axes = figure.subplots()
     epochs = np.arange(1, len(history["loss"]) + 1)
@@ -82,7 +86,7 @@ def _loss_figure(history: Mapping[str, Sequence[float]], best_epoch: int, title:
         best_epoch, best, "o", color=INK, markersize=13, fillstyle="none", zorder=5,
         label=f"best epoch: {best_epoch} (loss {best:.3f})",
     )  # fmt: skip
-    axes.set(xlabel="Epoch", ylabel="Loss (binary cross-entropy)", xlim=(0.7, len(epochs) + 0.3))
+    axes.set(xlabel="Epoch", ylabel=f"Loss ({kind})", xlim=(0.7, len(epochs) + 0.3))
     axes.set_ylim(0)  # a loss that hardly moves looks flat
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
     axes.grid(axis="y")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.lib import files, pruning
@@ -85,10 +87,27 @@ class Fitted(Record):
     parameters: int
 
 
-class Vectors(Record):
-    """Word vectors learned from the training reviews."""
+class Unlabelled(Record):
+    """Reviews without labels, as ranks of words."""
 
     path: str
+
+
+class Start(Record):
+    """What a training starts from: the weights of the network's first layers."""
+
+    path: str
+
+    def weights(self, root: Path) -> list[npt.NDArray[np.float32]]:
+        """The arrays of the .npz, in the order of the layers."""
+        with np.load(root / self.path, allow_pickle=False) as arrays:
+            return [arrays[name] for name in arrays.files]
+
+
+class Pretrained(Start):
+    """The network's first layers after it learned to predict words; `history` has the loss of each epoch."""
+
+    history: dict[str, list[float]]
 
 
 class Baseline(Record):

@@ -36,6 +36,7 @@ from tasks.training.artifacts import Record
 log = logging.getLogger(environment.LOGGER)
 
 R = TypeVar("R", bound=Record)
+UNKNOWN: Any = object()  # the record of a step that would run
 Recipe = dict[str, dict[str, Any]]
 
 # Modules whose source is no part of a key: the values of a configuration are in it already, the texts of errors
@@ -53,14 +54,15 @@ class MadeFrom(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         """The key of one call of the task, which is also the file name of its result."""
-        given = (value for name, value in inputs.items() if name != "data_dir" and value is not None)
-        return key(task_ctx.task, *given)
+        return key(task_ctx.task, *(value for name, value in inputs.items() if name != "data_dir"))
 
 
 def recipe(task: Task[..., Any], *inputs: Any) -> Recipe:
     """All that a result depends on, by kind: input, config, code, version."""
     made_from: Recipe = {"input": {}, "config": {}, "code": source_digests(task.fn.__module__), "version": {}}
     for name, value in _named(task, inputs).items():
+        if value is None:  # made by a step that this pipeline does without
+            continue
         if isinstance(value, StageConfig):
             made_from["config"] |= value.model_dump(mode="json")
         else:
@@ -159,14 +161,14 @@ class Explanation:
     done: list[Step] = field(default_factory=list)
 
     def __call__(self, task: Task[..., R], *inputs: Any) -> R:
-        """The cached record, or None if the task would run; then the steps after it cannot be known."""
-        unknown = [name for name, value in _named(task, inputs).items() if value is None]
+        """The cached record, or `UNKNOWN` if the task would run; then the steps after it cannot be known."""
+        unknown = [name for name, value in _named(task, inputs).items() if value is UNKNOWN]
         if unknown:
             found, reason = None, f"waits for a step that would run ({', '.join(unknown)})"
         else:
             found, reason = look_up(task, inputs, self.data)
         self.done.append(Step(task.name, reason))
-        return found  # type: ignore[return-value]
+        return found or UNKNOWN
 
 
 def look_up(task: Task[..., R], inputs: tuple[Any, ...], data: Layout) -> tuple[R | None, str]:

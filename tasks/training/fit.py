@@ -6,7 +6,6 @@ import logging
 import sys
 from pathlib import Path
 
-import numpy as np
 from prefect import task
 
 from tasks.lib import errors, files
@@ -15,7 +14,7 @@ from tasks.lib.layout import Layout
 from tasks.lib.network.checkpoint import Checkpoint
 from tasks.running import environment, progress
 from tasks.training import caching
-from tasks.training.artifacts import Fitted, Shards, Vectors
+from tasks.training.artifacts import Fitted, Shards, Start
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -27,7 +26,7 @@ log = logging.getLogger(environment.LOGGER)
     cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")),
 )
 def fit_network(
-    prepared: Shards, network: NetworkConfig, config: FitConfig, vectors: Vectors | None = None, *, data_dir: Path
+    prepared: Shards, start: Start | None, network: NetworkConfig, config: FitConfig, data_dir: Path
 ) -> Fitted:
     """Trains the network and saves it; a killed training resumes after its last complete epoch."""
     with environment.quiet_import():  # here, so that a run from the cache loads no TensorFlow
@@ -40,7 +39,7 @@ def fit_network(
             "another pooling, or --batches random."
         )
     data = Layout(data_dir)
-    key = caching.key(fit_network, prepared, network, config, *([vectors] if vectors else []))
+    key = caching.key(fit_network, prepared, start, network, config)
     checkpoint = Checkpoint(data.work / f"{key}.checkpoint.npz")
     if checkpoint.is_damaged():
         log.warning("%s: damaged, so the training starts from its first epoch", checkpoint.path)
@@ -48,8 +47,8 @@ def fit_network(
     model.set_seed(config.seed)
     shape = network, prepared.config.num_words, prepared.config.maxlen
     built = model.build(*shape, training=True)
-    if vectors:
-        model.start_from(built, np.load(data_dir / vectors.path))
+    if start:
+        model.start_from(built, start.weights(data_dir))
     log.info("%s on %s, %s parameters", network.cell, device, f"{built.count_params():,}")
     shown = progress.Progress("train-progress", f"{network.cell} on {device}")
     run = model.fit(

@@ -14,7 +14,19 @@ from tasks.lib.config import ReleaseConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.running import locks
-from tasks.training.artifacts import Baseline, Bundle, Calibrated, Corpus, Evaluation, Fitted, Plots, Shards, Vectors
+from tasks.training.artifacts import (
+    Baseline,
+    Bundle,
+    Calibrated,
+    Corpus,
+    Evaluation,
+    Fitted,
+    Plots,
+    Pretrained,
+    Shards,
+    Start,
+    Unlabelled,
+)
 from tasks.training.caching import MadeFrom
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn", "matplotlib", "prefect")
@@ -33,8 +45,9 @@ def write_bundle(
     evaluation: Evaluation,
     baseline: Baseline,
     plots: Plots,
-    vectors: Vectors | None = None,
-    *,
+    unlabelled: Unlabelled | None,
+    vectors: Start | None,
+    pretrained: Pretrained | None,
     data_dir: Path,
 ) -> Bundle:
     """Publishes `data/models/<model_id>`: everything that scoring needs and all that is known of the model."""
@@ -51,10 +64,10 @@ def write_bundle(
     }
     if calibrated.ngrams:
         made_of["ngrams"] = baseline.made_files[calibrated.ngrams]
-    if vectors:
-        made_of["vectors"] = vectors.identity
+    optional = {"unlabelled": unlabelled, "vectors": vectors, "pretrained": pretrained}
+    made_of |= {name: record.identity for name, record in optional.items() if record}
     model_id = bundles.model_id(fitted.network.cell, made_of)
-    records = (corpus, prepared, fitted, calibrated, evaluation, baseline, plots, vectors)
+    records = (corpus, prepared, fitted, calibrated, evaluation, baseline, plots, *optional.values())
     facts = {
         "model_id": model_id,
         "corpus": corpus.corpus,

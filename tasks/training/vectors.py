@@ -1,4 +1,4 @@
-"""Before stage 3 of training, where the network wants it: word vectors learned from the training reviews."""
+"""Before stage 3 of training, where the network wants it: word vectors learned from plain reviews."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from prefect import task
 
 from tasks.lib import files
 from tasks.lib.config import VectorsConfig
-from tasks.lib.corpus import imdb, shards
+from tasks.lib.corpus import imdb, shards, unlabelled
+from tasks.lib.corpus.unlabelled import Texts
 from tasks.lib.layout import Layout
+from tasks.lib.network import ngrams
 from tasks.running import environment
-from tasks.training.artifacts import Corpus, Vectors
+from tasks.training.artifacts import Corpus, Start, Unlabelled
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -24,16 +26,19 @@ log = logging.getLogger(environment.LOGGER)
     task_run_name="vectors from {labelled.corpus}",
     cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn")),
 )
-def learn_vectors(labelled: Corpus, config: VectorsConfig, data_dir: Path) -> Vectors:
-    """Learns word vectors from the text of the training reviews, without those kept for validation."""
+def learn_vectors(labelled: Corpus, more: Unlabelled | None, config: VectorsConfig, data_dir: Path) -> Start:
+    """Learns word vectors from the training reviews, without those kept for validation, and the unlabelled ones."""
     from tasks.lib.network import vectors  # scikit-learn takes a second to load
 
     data = Layout(data_dir)
     splits = shards.splits(*imdb.load(data_dir / labelled.archive), config.validation_split)
-    learned = vectors.learn(splits["train"].ranks, config.num_words, config.embedding_dim)
+    texts = Texts(*ngrams.flat(splits["train"].ranks))
+    if more:
+        texts = unlabelled.joined(texts, unlabelled.load(data_dir / more.path))
+    learned = vectors.learn(*texts, config.num_words, config.embedding_dim)
     identity = files.arrays_digest([learned])
-    path = data.work / f"vectors-{identity[:16]}.npy"
+    path = data.work / f"vectors-{identity[:16]}.npz"
     with files.new_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, learned)
+        np.savez(file, learned)
     log.info("vectors of %d numbers for %s words", config.embedding_dim, f"{config.num_words:,}")
-    return Vectors(identity=identity, made_files={data.relative(path): files.sha256(path)}, path=data.relative(path))
+    return Start(identity=identity, made_files={data.relative(path): files.sha256(path)}, path=data.relative(path))

@@ -15,6 +15,7 @@ from prefect import Task
 from tasks.lib.config import (
     CorpusConfig,
     FitConfig,
+    LanguageConfig,
     NetworkConfig,
     ShardConfig,
     SplitConfig,
@@ -32,20 +33,24 @@ from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
+from tasks.training.pretrain import pretrain_network
 from tasks.training.publish import write_bundle
+from tasks.training.unlabelled import read_unlabelled
 from tasks.training.vectors import learn_vectors
 
 RECORD = Record(identity="0")
 INPUTS: dict[Task[..., Any], list[Any]] = {
     download_corpus: [sources.sources(CorpusConfig(corpus="sample"))],
     write_shards: [RECORD, ShardConfig()],
-    fit_network: [RECORD, NetworkConfig(), FitConfig()],
-    learn_vectors: [RECORD, VectorsConfig(validation_split=0.2, num_words=100, embedding_dim=4)],
+    read_unlabelled: [RECORD, sources.unlabelled_source(CorpusConfig(corpus="sample"))],
+    learn_vectors: [RECORD, RECORD, VectorsConfig(validation_split=0.2, num_words=100, embedding_dim=4)],
+    pretrain_network: [RECORD, RECORD, RECORD, LanguageConfig.of(ShardConfig(), NetworkConfig())],
+    fit_network: [RECORD, RECORD, NetworkConfig(), FitConfig()],
     calibrate_network: [RECORD] * 4,
     evaluate_network: [RECORD] * 4,
     evaluate_baseline: [RECORD, SplitConfig(validation_split=0.2)],
-    render_plots: [RECORD, RECORD],
-    write_bundle: [RECORD] * 7,
+    render_plots: [RECORD] * 3,
+    write_bundle: [RECORD] * 10,
 }
 ALL = {task.name for task in INPUTS}
 
@@ -54,6 +59,8 @@ CODE: dict[str, set[str]] = {
     "training/download.py": {"download"},
     "training/prepare.py": {"prepare"},
     "training/vectors.py": {"vectors"},
+    "training/unlabelled.py": {"unlabelled"},
+    "training/pretrain.py": {"pretrain"},
     "training/fit.py": {"fit"},
     "training/calibrate.py": {"calibrate"},
     "training/evaluate.py": {"evaluate"},
@@ -61,21 +68,28 @@ CODE: dict[str, set[str]] = {
     "training/plot.py": {"plot"},
     "training/publish.py": {"bundle"},
     "lib/files.py": ALL,
-    "lib/corpus/sources.py": {"download"},
+    "lib/corpus/sources.py": {"download", "unlabelled"},
+    "lib/corpus/unlabelled.py": {"download", "unlabelled", "vectors", "pretrain"},
+    "lib/dumps/header.py": {"unlabelled"},
+    "lib/dumps/packing.py": {"unlabelled"},
+    "lib/dumps/reader.py": {"unlabelled"},
+    "lib/dumps/records.py": {"unlabelled"},
+    "lib/network/encoder.py": {"unlabelled"},
+    "lib/network/language.py": {"pretrain"},
     "lib/corpus/imdb.py": ALL - {"plot", "bundle"},
     "lib/tokens.py": ALL - {"plot"},
     "lib/arrow.py": ALL - {"download", "plot"},
     "lib/corpus/shards.py": ALL - {"download", "plot", "bundle"},
     "lib/corpus/dataset.py": {"fit"},
-    "lib/network/model.py": {"fit", "calibrate", "evaluate"},
-    "lib/network/checkpoint.py": {"fit", "calibrate", "evaluate"},
-    "lib/network/unrolled.py": {"fit", "calibrate", "evaluate"},
+    "lib/network/model.py": {"pretrain", "fit", "calibrate", "evaluate"},
+    "lib/network/checkpoint.py": {"pretrain", "fit", "calibrate", "evaluate"},
+    "lib/network/unrolled.py": {"pretrain", "fit", "calibrate", "evaluate"},
     "lib/network/archive.py": {"calibrate", "evaluate"},
     "lib/network/forward.py": {"calibrate", "evaluate"},
     "lib/network/calibration.py": {"calibrate"},
     "lib/network/metrics.py": {"evaluate"},
-    "lib/network/ngrams.py": {"vectors", "baseline", "calibrate", "evaluate"},
-    "lib/network/table.py": {"vectors", "baseline", "calibrate", "evaluate"},
+    "lib/network/ngrams.py": {"unlabelled", "vectors", "pretrain", "baseline", "calibrate", "evaluate"},
+    "lib/network/table.py": {"unlabelled", "vectors", "pretrain", "baseline", "calibrate", "evaluate"},
     "lib/network/regression.py": {"baseline"},
     "lib/network/vectors.py": {"vectors"},
     "lib/figures.py": {"plot"},
@@ -90,8 +104,8 @@ VERSIONS: dict[str, set[str]] = {
     "pyarrow": {"prepare", "evaluate", "bundle"},
     "scipy": {"vectors", "calibrate", "evaluate", "baseline", "bundle"},
     "scikit-learn": {"vectors", "evaluate", "baseline", "bundle"},
-    "tensorflow": {"fit", "calibrate", "evaluate", "bundle"},
-    "keras": {"fit", "calibrate", "evaluate", "bundle"},
+    "tensorflow": {"pretrain", "fit", "calibrate", "evaluate", "bundle"},
+    "keras": {"pretrain", "fit", "calibrate", "evaluate", "bundle"},
     "matplotlib": {"plot", "bundle"},
     "prefect": {"bundle"},
     "pandas": set(),

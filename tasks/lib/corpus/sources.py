@@ -15,11 +15,16 @@ from tqdm import tqdm
 
 from tasks.lib import errors, files, tokens
 from tasks.lib.config import CorpusConfig
-from tasks.lib.corpus import imdb
+from tasks.lib.corpus import imdb, unlabelled
 from tasks.lib.layout import SAMPLE
 
 ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
 CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: tokens.read_word_index}
+OFFICIAL = {
+    imdb.ARCHIVE_URL: imdb.ARCHIVE_SHA256,
+    imdb.WORD_INDEX_URL: imdb.WORD_INDEX_SHA256,
+    unlabelled.ARCHIVE_URL: unlabelled.ARCHIVE_SHA256,
+}
 # A download that brings less than this in this time has stalled. The timeouts of a connection do not notice: a server
 # that sends a byte a second stays within them, and looking up a name has none.
 STALL_BYTES, STALL_SECONDS = 10_000, 20
@@ -34,6 +39,8 @@ class Source(BaseModel):
     name: str
     location: str
     sha256: str | None = None
+    options: str = "--archive and --word-index"
+    """What names local files instead"""
 
     @property
     def identity(self) -> str:
@@ -44,6 +51,17 @@ class Source(BaseModel):
     def is_url(self) -> bool:
         """Whether the location is an http or https address."""
         return urlsplit(self.location).scheme in ("http", "https")
+
+
+class UnlabelledSource(Source):
+    """Reviews without labels: the official archive, or a dump and the name of its review column."""
+
+    review_column: str
+
+    @property
+    def identity(self) -> str:
+        """The digest of the file and the column."""
+        return files.digest(super().identity, self.review_column)
 
 
 class Sources(BaseModel):
@@ -78,9 +96,18 @@ def sources(config: CorpusConfig) -> Sources:
     )
 
 
+def unlabelled_source(config: CorpusConfig) -> UnlabelledSource:
+    """The reviews without labels that `config.unlabelled` names. Raises `InputError` if a local file is missing."""
+    official = str(SAMPLE / "reviews-columns.csv") if config.corpus == "sample" else unlabelled.ARCHIVE_URL
+    location = official if config.unlabelled in (None, "official") else str(config.unlabelled)
+    source = _source(Path(urlsplit(location).path).name, location, None, "--unlabelled")
+    return UnlabelledSource(
+        **source.model_dump(exclude={"options"}), options="--unlabelled", review_column=config.review_column
+    )
+
+
 def _source(name: str, location: str, expected: str | None, option: str) -> Source:
-    official = {imdb.ARCHIVE_URL: imdb.ARCHIVE_SHA256, imdb.WORD_INDEX_URL: imdb.WORD_INDEX_SHA256}
-    source = Source(name=name, location=location, sha256=expected or official.get(location))
+    source = Source(name=name, location=location, sha256=expected or OFFICIAL.get(location))
     if source.is_url:
         return source
     path = Path(location).expanduser()
@@ -129,7 +156,7 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
 def _check(source: Source, fetched: Path) -> None:
     """Raises an error unless the file has the form of its name: without a sha256, a login page would pass for it."""
     try:
-        CHECKS[source.name](fetched)
+        CHECKS.get(source.name, lambda path: None)(fetched)
     except errors.InputError as error:
         if source.is_url:
             raise _failed(source, f"the answer is not a complete {source.name}") from error
@@ -179,8 +206,8 @@ def _explained(source: Source, error: Exception) -> Exception:
 
 def _failed(source: Source, problem: str, *, retryable: bool = True) -> errors.DownloadError:
     error = errors.DownloadError(
-        f"{source.location}: {problem}. Without a network, name local files with --archive and --word-index, or "
-        "train on the bundled reviews with --corpus sample."
+        f"{source.location}: {problem}. Without a network, name local files with {source.options}, or train on the "
+        "bundled reviews with --corpus sample."
     )
     error.retryable = retryable
     return error

@@ -71,26 +71,30 @@ class Encoder:
         """The ids and the number of known words of each review, in their order."""
         ids = np.empty((len(reviews), self.maxlen), np.int32)
         known_tokens = np.empty(len(reviews), np.int32)
-        words = [self._encode_chunk(reviews[chunk], ids[chunk], known_tokens[chunk]) for chunk in _chunks(reviews)]
-        if self.ngrams is None:
-            return Encoded(ids, known_tokens)
-        return Encoded(ids, known_tokens, ngrams.padded([self.ngrams.find(*each) for each in words]))
+        found = []
+        for chunk in _chunks(reviews):
+            words, counts = self._words(reviews[chunk])
+            known_tokens[chunk] = counts
+            self._lay_out(np.where(words < self.num_words, words, UNKNOWN_ID), counts, ids[chunk])
+            if self.ngrams is not None:
+                found.append(self.ngrams.find(words - INDEX_FROM, counts))
+        return Encoded(ids, known_tokens, None if self.ngrams is None else ngrams.padded(found))
 
-    def _encode_chunk(
-        self, reviews: Sequence[str], ids: Ids, known_tokens: Ids
-    ) -> tuple[npt.NDArray[np.int32], Positions]:
-        """Writes ids and known tokens; returns the ranks of all known words and how many each review has."""
+    def ranks(self, reviews: Sequence[str]) -> tuple[Ids, Positions]:
+        """The ranks of all known words, one after the other, and how many each review has."""
+        found = [self._words(reviews[chunk]) for chunk in _chunks(reviews)]
+        words = [np.zeros(0, np.int32), *(words for words, _ in found)]
+        return np.concatenate(words) - INDEX_FROM, np.concatenate([ngrams.NONE, *(counts for _, counts in found)])
+
+    def _words(self, reviews: Sequence[str]) -> tuple[Ids, Positions]:
+        """The ids of all known words, whatever `num_words`, and how many each review has."""
         raw = [review.encode(errors="surrogatepass") for review in reviews]
         text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
         found = self._look_up(text, ends)
         known = np.flatnonzero(found)
         review_ends = np.cumsum([len(review) + 1 for review in raw])
-        counts = np.diff(np.searchsorted(ends[known], review_ends), prepend=0)
-        known_tokens[:] = counts
-        words = found[known]
-        self._lay_out(np.where(words < self.num_words, words, UNKNOWN_ID), counts, ids)
-        return words - INDEX_FROM, counts
+        return found[known], np.diff(np.searchsorted(ends[known], review_ends), prepend=0)
 
     def _look_up(self, text: bytes, ends: Positions) -> Ids:
         """The id of the word before each of `ends`; 0 where it is empty or not in the index."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from tasks.lib import errors
-from tasks.lib.config import FitConfig, NetworkConfig
+from tasks.lib.config import FitConfig, LanguageConfig, NetworkConfig
 from tasks.lib.network import unrolled
 from tasks.lib.network.checkpoint import Checkpoint, Progress
 from tasks.lib.tokens import Ids
@@ -103,20 +103,20 @@ def _recurrent(network: NetworkConfig, sequence: Any) -> Any:
     if masked and network.cell != "simple_rnn":
         options["use_cudnn"] = False  # it masks padding on the right alone
     for number in range(network.layers):
-        cell = LAYERS[network.cell.replace("_", "")](
-            network.units,
-            activation=network.activation,
-            return_sequences=masked or number < network.layers - 1,
-            **options,
-        )
+        cell = recurrent_layer(network, return_sequences=masked or number < network.layers - 1, **options)
         sequence = (keras.layers.Bidirectional(cell) if network.bidirectional else cell)(sequence)
     return sequence
 
 
-def start_from(model: keras.Model, vectors: npt.NDArray[np.float32]) -> None:
-    """Gives the Embedding these word vectors, (num_words, embedding_dim)."""
-    weights = model.get_weights()
-    model.set_weights([vectors, *weights[1:]])
+def recurrent_layer(network: NetworkConfig | LanguageConfig, **options: Any) -> keras.Layer:
+    """A recurrent layer of the network, in one direction."""
+    kind = LAYERS[network.cell.replace("_", "")]
+    return kind(network.units, activation=network.activation, **options)
+
+
+def start_from(model: keras.Model, first: list[npt.NDArray[np.float32]]) -> None:
+    """Gives the first layers these weights: those of the Embedding, (num_words, embedding_dim), or of more layers."""
+    model.set_weights([*first, *model.get_weights()[len(first) :]])
 
 
 def finish(

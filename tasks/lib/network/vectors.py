@@ -12,8 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 
-from tasks.lib.network import ngrams
-from tasks.lib.network.ngrams import Ranks
+from tasks.lib.network.ngrams import Numbers, Words
 from tasks.lib.tokens import INDEX_FROM, PADDING_ID, UNKNOWN_ID
 
 Floats = npt.NDArray[np.float32]
@@ -22,16 +21,16 @@ WINDOW = 8  # words to either side
 SMOOTHING = 0.75
 ITERATIONS = 3
 FREQUENT = 5000  # words whose vectors set the scale; rare ones are noisier
-REVIEWS_AT_ONCE = 2500
+WORDS_AT_ONCE = 600_000
 
 
-def learn(ranks: Ranks, num_words: int, dim: int) -> Floats:
-    """A vector for each token id, (num_words, dim) float32; the numbers of frequent words have variance 1.
+def learn(ranks: Words, lengths: Numbers, num_words: int, dim: int) -> Floats:
+    """From reviews whose words come one after the other: a vector for each token id, (num_words, dim) float32; the numbers of frequent words have variance 1.
 
     The same reviews give the same vectors. Words that never occur, and padding, have vectors of zeros; so have the last
     numbers of all vectors if `dim` is more than the reviews give.
     """
-    information = _information(_meetings(ranks, num_words))
+    information = _information(_meetings(ranks, lengths, num_words))
     vectors = np.zeros((num_words, dim), np.float32)
     found = min(dim, num_words - 1)
     left, values, _ = randomized_svd(information, found, n_iter=ITERATIONS, random_state=0)
@@ -42,15 +41,15 @@ def learn(ranks: Ranks, num_words: int, dim: int) -> Floats:
     return vectors / np.float32(spread)
 
 
-def _meetings(ranks: Ranks, num_words: int) -> sparse.csr_array:
+def _meetings(ranks: Words, lengths: Numbers, num_words: int) -> sparse.csr_array:
     """How often two words stand within `WINDOW` words of each other, (num_words, num_words) float32."""
     counts = sparse.csr_array((num_words, num_words), dtype=np.float32)
-    for start in range(0, len(ranks), REVIEWS_AT_ONCE):
-        part = ranks[start : start + REVIEWS_AT_ONCE]
-        words, lengths = ngrams.flat(part)
-        ids = words + INDEX_FROM
+    reviews = np.repeat(np.arange(len(lengths)), lengths)
+    for start in range(0, len(ranks), WORDS_AT_ONCE):
+        part = slice(start, start + WORDS_AT_ONCE)  # words at its end and its neighbour's beginning never meet: few
+        ids = ranks[part].astype(np.int64) + INDEX_FROM
         ids[ids >= num_words] = UNKNOWN_ID
-        review = np.repeat(np.arange(len(part)), lengths)
+        review = reviews[part]
         for distance in range(1, WINDOW + 1):
             same = review[distance:] == review[:-distance]
             pairs = ids[:-distance][same], ids[distance:][same]

@@ -159,8 +159,10 @@ def test_a_published_network_whose_logits_are_not_the_scaled_sum() -> None:
 def test_word_vectors_that_the_training_does_not_start_from() -> None:
     built = model.build(NETWORKS[0], 5, 12)
     vectors = np.arange(20, dtype=np.float32).reshape(5, 4)
-    model.start_from(built, vectors)
+    others = built.get_weights()[1:]
+    model.start_from(built, [vectors])
     np.testing.assert_array_equal(built.get_weights()[0], vectors)
+    assert files.arrays_digest(built.get_weights()[1:]) == files.arrays_digest(others)
 
 
 def test_a_saved_model_that_loads_as_another(tmp_path: Path) -> None:
