@@ -216,7 +216,7 @@ PRESETS: dict[str, Settings] = {
     "best": {
         CorpusConfig: {"unlabelled": "official"},
         ShardConfig: FAST[ShardConfig],
-        NetworkConfig: FAST[NetworkConfig] | {"units": 128, "pretrain_epochs": 3},
+        NetworkConfig: FAST[NetworkConfig] | {"units": 96, "pretrain_epochs": 2},
         FitConfig: FAST[FitConfig] | {"epochs": 3, "learning_rate": 0.001},
     },
 }

@@ -7,7 +7,7 @@ drawn by their frequency, after Jozefowicz et al., "Exploring the Limits of Lang
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ from tasks.lib.tokens import INDEX_FROM, START_ID, UNKNOWN_ID, Ids
 
 WINDOW = 100  # words to predict, in both directions
 BATCH = 64  # windows
-NEGATIVES = 1024  # words that each prediction is told from
+NEGATIVES = 512  # words that each prediction is told from
 SMOOTHING = 0.75  # of the frequency that they are drawn by
 LEARNING_RATE = 0.002  # at first; down to 0 along a cosine
 GRADIENT_NORM = 1.0
@@ -110,27 +110,28 @@ class LanguageModel(keras.Model):  # type: ignore[misc]  # keras is untyped
         right = tf.reduce_sum(outputs * tf.gather(words, targets), axis=1) + tf.gather(bias, targets)
         wrong = tf.matmul(outputs, tf.gather(words, negatives), transpose_b=True) + tf.gather(bias, negatives)
         wrong = tf.where(targets[:, tf.newaxis] == negatives, NEVER, wrong)
-        every = tf.concat([right[:, tf.newaxis], wrong], axis=1)
-        return tf.reduce_mean(tf.reduce_logsumexp(every, axis=1) - right)
+        logits = tf.concat([right[:, tf.newaxis], wrong], axis=1)
+        first = tf.zeros_like(targets)
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(first, logits))
 
 
-def windows(words: Ids, draw: Draw, random: np.random.Generator | None) -> Callable[[], Any]:
-    """Batches of windows and negatives: all windows in random order from a random start, or without `random` in order.
+def batches(words: Ids, draw: Draw, seed: int) -> tf.data.Dataset:
+    """Batches of windows and negatives: windows side by side from a random start, in random order.
 
-    Words that fill no batch are left out.
+    All have `BATCH` windows: words that fill no batch are left out, and too few words are repeated.
     """
-    chance = random or np.random.default_rng(0)
-    start = int(chance.integers(WINDOW)) if random else 0
-    starts = start + WINDOW * np.arange((len(words) - start - 1) // WINDOW)
-    if random:
-        random.shuffle(starts)
+    words = np.resize(words, max(len(words), WINDOW * (BATCH + 1) + 1))
+    steps = (len(words) - 1 - WINDOW) // WINDOW // BATCH
 
-    def batches() -> Any:
-        for first in range(0, len(starts) - BATCH + 1, BATCH):
-            ids = words[starts[first : first + BATCH, np.newaxis] + np.arange(WINDOW + 1)]
-            yield ((ids, draw(chance)),)
+    def generate() -> Iterator[tuple[tuple[Ids, Ids]]]:
+        random = np.random.default_rng(seed)
+        starts = random.integers(WINDOW) + WINDOW * random.permutation(steps * BATCH)
+        for rows in starts.reshape(steps, BATCH):
+            yield ((words[rows[:, np.newaxis] + np.arange(WINDOW + 1)], draw(random)),)
 
-    return batches
+    shapes = tf.TensorSpec((BATCH, WINDOW + 1), tf.int32), tf.TensorSpec((NEGATIVES,), tf.int32)
+    stream = tf.data.Dataset.from_generator(generate, output_signature=(shapes,))
+    return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
 
 
 def pretrain(
@@ -151,24 +152,18 @@ def pretrain(
     model.set_seed(0)
     draw = Draw(words, config.num_words)
     network = LanguageModel(config, vectors, draw)
-    steps = (len(words) - WINDOW - 1) // WINDOW // BATCH
-    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps * config.epochs)
-    network.compile(keras.optimizers.Adam(rate, global_clipnorm=GRADIENT_NORM), jit_compile=True)
+    steps = len(batches(words, draw, 0)) * config.epochs
+    rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
+    network.compile(keras.optimizers.Adam(rate, global_clipnorm=GRADIENT_NORM), jit_compile=False)
     network.optimizer.build(network.trainable_variables)
     _, progress = checkpoint.restore(network)
     for epoch in range(progress.epochs, config.epochs):
         started = time.perf_counter()
-        train = _dataset(windows(words, draw, np.random.default_rng(epoch)))
-        loss = network.fit(train.take(steps), verbose=0).history["loss"][0]
+        loss = network.fit(batches(words, draw, epoch), verbose=0, shuffle=False).history["loss"][0]
         logs = {"loss": float(loss), "seconds": time.perf_counter() - started}
-        logs["val_loss"] = float(network.evaluate(_dataset(windows(validation, draw, None)), verbose=0))
+        logs["val_loss"] = float(network.evaluate(batches(validation, draw, 0), verbose=0))
         for name, value in logs.items():
             progress.history.setdefault(name, []).append(value)
         checkpoint.save(network, None, progress)
         on_epoch(epoch + 1, logs)
     return network.starting_weights(), progress
-
-
-def _dataset(batches: Callable[[], Any]) -> tf.data.Dataset:
-    shapes = tf.TensorSpec((BATCH, WINDOW + 1), tf.int32), tf.TensorSpec((NEGATIVES,), tf.int32)
-    return tf.data.Dataset.from_generator(batches, output_signature=(shapes,)).prefetch(2)

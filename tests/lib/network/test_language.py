@@ -14,7 +14,7 @@ from tasks.lib.network.checkpoint import Checkpoint, Progress
 from tasks.lib.tokens import Ids
 
 NETWORK = NetworkConfig(
-    cell="gru", bidirectional=True, embedding_dim=4, units=5, pooling="max", vectors=True, pretrain_epochs=3
+    cell="gru", bidirectional=True, embedding_dim=4, units=5, pooling="max", vectors=True, pretrain_epochs=2
 )
 SHARDS = ShardConfig(num_words=12, maxlen=9)
 CONFIG = LanguageConfig.of(SHARDS, NETWORK)
@@ -59,11 +59,10 @@ def test_a_pretraining_that_was_stopped_and_ends_with_other_weights(tmp_path: Pa
     def kill(epoch: int, logs: dict[str, float]) -> None:
         raise Killed
 
-    for _ in range(2):
-        with pytest.raises(Killed):
-            language.pretrain(CONFIG, VECTORS, words(), words(300), Checkpoint(tmp_path / "a.npz"), on_epoch=kill)
+    with pytest.raises(Killed):
+        language.pretrain(CONFIG, VECTORS, words(), words(300), Checkpoint(tmp_path / "a.npz"), on_epoch=kill)
     resumed, progress = pretrain(tmp_path / "a.npz")
-    assert progress.epochs == 3
+    assert progress.epochs == 2
     assert files.arrays_digest(resumed) == files.arrays_digest(whole)
 
 
