@@ -116,6 +116,11 @@ def new_file(final: Path, mode: int = 0o666) -> Iterator[Path]:
 def publish(temporary: Path, final: Path) -> None:
     """Moves a complete file or folder to `final` in one step, its bytes on disk before its name."""
     sync(temporary)
+    place(temporary, final)
+
+
+def place(temporary: Path, final: Path) -> None:
+    """Moves what is on disk already to `final` in one step."""
     temporary.replace(final)
     sync(final.parent)
 

@@ -269,8 +269,8 @@ class Tables:
             if self._quarantine_writer is None:
                 files.remove(self.quarantine)
             else:
-                files.publish(files.partial(self.quarantine), self.quarantine)
-            files.publish(files.partial(self.table), self.table)
+                files.place(files.partial(self.quarantine), self.quarantine)
+            files.place(files.partial(self.table), self.table)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
