@@ -31,6 +31,7 @@ from tasks.lib.config import (
     ShardConfig,
     SplitConfig,
     VectorsConfig,
+    check_reading,
     with_preset,
 )
 from tasks.lib.corpus.sources import sources, unlabelled_source
@@ -78,7 +79,7 @@ def train(
         data_dir: Folder for all data.
         refresh: Run every step again.
         preset: Defaults of corpus, shards, network and fit: `article`, the network of the text-book example, or one to
-            put into production: `fast`, or `best`, which takes the unlabelled reviews too. An option that is given wins.
+            put into production: `fast`, or `best`, which takes the unlabelled reviews too. A given option wins.
     """
     corpus, shards, network, fit = with_preset(preset, corpus, shards, network, fit)
     data = Layout((CLONE / data_dir).resolve())
@@ -97,12 +98,13 @@ def pipeline(
     step: caching.Runner, corpus: CorpusConfig, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
 ) -> Bundle:
     """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do."""
-    language = LanguageConfig.of(shards, network) if network.pretrain_epochs else None
+    check_reading(corpus, network)
     labelled = step(download_corpus, sources(corpus))
     unlabelled = step(read_unlabelled, labelled, unlabelled_source(corpus)) if corpus.unlabelled else None
     prepared = step(write_shards, labelled, shards)
     vectors = step(learn_vectors, labelled, unlabelled, VectorsConfig.of(shards, network)) if network.vectors else None
-    pretrained = step(pretrain_network, labelled, unlabelled, vectors, language) if language else None
+    language = LanguageConfig.of(shards, network)
+    pretrained = step(pretrain_network, labelled, unlabelled, vectors, language) if network.pretrain_epochs else None
     fitted = step(fit_network, prepared, pretrained or vectors, network, fit)
     baseline = step(evaluate_baseline, labelled, SplitConfig(validation_split=shards.validation_split))
     calibrated = step(calibrate_network, labelled, prepared, fitted, baseline)

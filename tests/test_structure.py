@@ -25,10 +25,11 @@ HOUSE = {
                          "uvicorn:temporary_server",
     "tasks/lib/scoring": "tasks/lib/dumps tasks/lib/scores tasks/lib/models tasks/lib/network |",
     "tasks/lib/pruning": "tasks/lib/models |",
-    "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb pyarrow:shards tensorflow:dataset",
-    "tasks/lib/network": "| tensorflow:model tensorflow:unrolled keras:model keras:unrolled sklearn:metrics "
-                         "sklearn:regression sklearn:vectors scipy:regression scipy:vectors scipy:calibration "
-                         "scipy:metrics h5py:archive threadpoolctl:forward",
+    "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb tarfile:unlabelled pyarrow:shards "
+                         "tensorflow:dataset",
+    "tasks/lib/network": "| tensorflow:model tensorflow:unrolled tensorflow:language keras:model keras:unrolled "
+                         "keras:language sklearn:metrics sklearn:regression sklearn:vectors scipy:regression "
+                         "scipy:vectors scipy:calibration scipy:metrics h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "pyarrow:flips sqlite3:ledger",
@@ -39,7 +40,7 @@ HOUSE = {
 ROOMS = {room: row.partition("|")[0].split() for room, row in HOUSE.items()}
 LIBRARIES = {room: row.partition("|")[2].split() for room, row in HOUSE.items()}
 ANYWHERE = {"numpy", "pydantic"}
-HOUSED = {"bz2", "gzip", "pickle", "sqlite3"}  # the modules of the standard library that have a home
+HOUSED = {"bz2", "gzip", "pickle", "sqlite3", "tarfile"}  # the modules of the standard library that have a home
 
 MODULES = sorted(
     path.relative_to(ROOT).with_suffix("") for folder in ("flows", "tasks") for path in (ROOT / folder).rglob("*.py")

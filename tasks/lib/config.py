@@ -44,8 +44,8 @@ class CorpusConfig(StageConfig):
     )
     unlabelled: str | None = Field(
         None,
-        description="Reviews without labels, for --vectors and --pretrain-epochs: path or URL of aclImdb_v1.tar.gz or of "
-        "a dump, or `official` for the official address of the former (84 MB). Default: none.",
+        description="Reviews without labels, for --vectors and --pretrain-epochs: path or URL of aclImdb_v1.tar.gz or "
+        "of a dump, or `official` for the official address of the former (84 MB). Default: none.",
     )
     review_column: str = Field(
         "review", min_length=1, description="Name of the column that holds the review, if --unlabelled is a dump."
@@ -142,12 +142,7 @@ class LanguageConfig(SplitConfig):
 
     @classmethod
     def of(cls, shards: ShardConfig, network: NetworkConfig) -> Self:
-        """That of the network's first layers. Raises `InputError` if it has several recurrent ones."""
-        if network.layers > 1:
-            raise errors.InputError(
-                f"--pretrain-epochs {network.pretrain_epochs}: expected --layers 1, found {network.layers}. Name "
-                "--pretrain-epochs 0, or one layer."
-            )
+        """That of the network's first layers."""
         names = ("cell", "activation", "bidirectional", "embedding_dim", "units")
         return cls(
             validation_split=shards.validation_split,
@@ -231,6 +226,20 @@ def with_preset(
 
 def _filled(preset: str, config: Config) -> Config:
     return type(config)(**PRESETS[preset].get(type(config), {}) | config.model_dump(include=config.model_fields_set))
+
+
+def check_reading(corpus: CorpusConfig, network: NetworkConfig) -> None:
+    """Raises `InputError` if the network cannot learn from plain reviews as it is asked to."""
+    if network.pretrain_epochs and network.layers > 1:
+        raise errors.InputError(
+            f"--pretrain-epochs {network.pretrain_epochs}: expected --layers 1, found {network.layers}. Name "
+            "--pretrain-epochs 0, or one layer."
+        )
+    if corpus.unlabelled and not (network.vectors or network.pretrain_epochs):
+        raise errors.InputError(
+            "--unlabelled: expected --vectors or --pretrain-epochs, which learn from these reviews. Name one of "
+            "them, or --preset best."
+        )
 
 
 class ReleaseConfig(StageConfig):

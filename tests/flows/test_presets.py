@@ -12,8 +12,16 @@ import pytest
 
 from flows.score import score
 from flows.train import pipeline, train
-from tasks.lib import errors, files
-from tasks.lib.config import PRESETS, CorpusConfig, FitConfig, NetworkConfig, ShardConfig, with_preset
+from tasks.lib import errors, files, pruning
+from tasks.lib.config import (
+    PRESETS,
+    CorpusConfig,
+    FitConfig,
+    NetworkConfig,
+    ShardConfig,
+    check_reading,
+    with_preset,
+)
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.training import caching
@@ -95,6 +103,18 @@ def test_a_model_that_does_not_say_what_it_was_made_from(best: Layout) -> None:
     kept = pruning.used(best, set())
     assert [path.name for path in pruning.unused(best, kept)] == []
     assert (best.models / about["model_id"] / "pretraining.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("corpus", "network", "says"),
+    [
+        ({"unlabelled": "official"}, {}, "--unlabelled: expected --vectors"),
+        ({}, {"pretrain_epochs": 1, "layers": 2}, "--pretrain-epochs 1: expected --layers 1, found 2"),
+    ],
+)
+def test_reviews_that_nothing_learns_from(corpus: dict[str, Any], network: dict[str, Any], says: str) -> None:
+    with pytest.raises(errors.InputError, match=says):
+        check_reading(CorpusConfig(**corpus), NetworkConfig(**network))
 
 
 def test_batches_of_like_length_for_a_network_that_reads_the_padding(tmp_path: Path, prefect: None) -> None:

@@ -1,8 +1,8 @@
 """`python -m tests.tools.quality`: every preset, trained with several seeds on the real corpus, as a table.
 
-IMDB_DIR names the folder with imdb.npz, imdb_word_index.json, reviews_test.csv.gz and reviews_unlabelled.csv.gz. Means of
-the seeds, in brackets the lowest and the highest. Minutes are those of the first seed, with all steps; word vectors and
-pre-training do not depend on the seed, so the others take them from the cache.
+IMDB_DIR names the folder with imdb.npz, imdb_word_index.json, reviews_test.csv.gz and reviews_unlabelled.csv.gz. Means
+of the seeds, in brackets the lowest and the highest. Minutes are those of the first seed, with all steps; word vectors
+and pre-training do not depend on the seed, so the others take them from the cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cyclopts import App, Parameter
 from tasks.running import environment
 
 ROOT = Path(__file__).resolve().parents[2]
-COLUMNS = ("preset", "accuracy, %", "loss", "calibration error", "last 20 words: AUC", "minutes", "reviews/s", "over Keras")
+HEAD = "| preset | accuracy, % | loss | calibration error | last 20 words: AUC | minutes | reviews/s | over Keras |"
 app = App(name="python -m tests.tools.quality", help=__doc__, version_flags=[])
 
 
@@ -38,7 +38,7 @@ def main(
     data_dir: Annotated[Path | None, Parameter(help="Where to keep the models; default: nowhere.")] = None,
 ) -> None:
     """Train, measure and print a row of the table for each preset."""
-    print("| " + " | ".join(COLUMNS) + " |\n" + "|---" * len(COLUMNS) + "|", flush=True)
+    print(HEAD + "\n" + "|---" * 8 + "|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for preset in presets:
             found = [measured(preset, seed, data_dir or Path(folder)) for seed in range(seeds)]
@@ -100,7 +100,7 @@ def run(*command: object) -> str:
 
 @app.command
 def rate(name: str, bundle: Path) -> None:
-    """Print how many test reviews a second a model scores: `ours` from the dump to its tables, `keras` from ids alone."""
+    """Print how many test reviews a second are scored: by `ours` from the dump to its tables, by `keras` from ids."""
     environment.prepare(command_line=False)
     dump = Path(os.environ["IMDB_DIR"]) / "reviews_test.csv.gz"
     print({"ours": _ours, "keras": _keras}[name](bundle, dump))

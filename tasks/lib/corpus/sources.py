@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, Queue
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from tasks.lib.corpus import imdb, unlabelled
 from tasks.lib.layout import SAMPLE
 
 ARCHIVE, WORD_INDEX = "imdb.npz", "imdb_word_index.json"
-CHECKS = {ARCHIVE: imdb.check, WORD_INDEX: tokens.read_word_index}
+CHECKS: dict[str, Callable[[Path], object]] = {ARCHIVE: imdb.check, WORD_INDEX: tokens.read_word_index}
 OFFICIAL = {
     imdb.ARCHIVE_URL: imdb.ARCHIVE_SHA256,
     imdb.WORD_INDEX_URL: imdb.WORD_INDEX_SHA256,
@@ -156,7 +157,8 @@ def fetch(source: Source, folder: Path, *, progress: bool = False) -> Path:
 def _check(source: Source, fetched: Path) -> None:
     """Raises an error unless the file has the form of its name: without a sha256, a login page would pass for it."""
     try:
-        CHECKS.get(source.name, lambda path: None)(fetched)
+        if check := CHECKS.get(source.name):
+            check(fetched)
     except errors.InputError as error:
         if source.is_url:
             raise _failed(source, f"the answer is not a complete {source.name}") from error

@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tasks.lib.network import ngrams
 from tasks.lib.network.ngrams import Vocabulary

@@ -1,7 +1,7 @@
 """Pre-training: the first layers of a network learn to predict words, the next one and, backwards, the one before.
 
-After Dai and Le, "Semi-supervised Sequence Learning" (NIPS 2015). The loss of each word is that against `NEGATIVES` words
-drawn by their frequency, after Jozefowicz et al., "Exploring the Limits of Language Modeling" (2016).
+After Dai and Le, "Semi-supervised Sequence Learning" (NIPS 2015). The loss of each word is that against `NEGATIVES`
+words drawn by their frequency, after Jozefowicz et al., "Exploring the Limits of Language Modeling" (2016).
 """
 
 from __future__ import annotations

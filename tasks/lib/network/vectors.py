@@ -25,8 +25,9 @@ WORDS_AT_ONCE = 600_000
 
 
 def learn(ranks: Words, lengths: Numbers, num_words: int, dim: int) -> Floats:
-    """From reviews whose words come one after the other: a vector for each token id, (num_words, dim) float32; the numbers of frequent words have variance 1.
+    """A vector for each token id, (num_words, dim) float32; the numbers of frequent words have variance 1.
 
+    The words of the reviews come one after the other.
     The same reviews give the same vectors. Words that never occur, and padding, have vectors of zeros; so have the last
     numbers of all vectors if `dim` is more than the reviews give.
     """

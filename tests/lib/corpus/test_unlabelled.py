@@ -24,7 +24,8 @@ def archive(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def texts(*reviews: list[int]) -> Texts:
-    return Texts(np.array(sum(reviews, []), np.int64), np.array([len(review) for review in reviews]))
+    words = [word for review in reviews for word in review]
+    return Texts(np.array(words, np.int64), np.array([len(review) for review in reviews]))
 
 
 def test_a_labelled_or_a_test_review_of_the_archive(tmp_path: Path) -> None:
