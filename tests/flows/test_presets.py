@@ -22,9 +22,12 @@ from tasks.lib.config import (
     check_reading,
     with_preset,
 )
+from tasks.lib.corpus import sources, unlabelled
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.training import caching
+from tasks.training.download import download_corpus
+from tasks.training.unlabelled import read_unlabelled
 from tests.support.training import SMALL, train_small
 
 SMALLER: dict[str, Any] = {
@@ -115,6 +118,16 @@ def test_a_model_that_does_not_say_what_it_was_made_from(best: Layout) -> None:
 def test_reviews_that_nothing_learns_from(corpus: dict[str, Any], network: dict[str, Any], says: str) -> None:
     with pytest.raises(errors.InputError, match=says):
         check_reading(CorpusConfig(**corpus), NetworkConfig(**network))
+
+
+def test_test_reviews_that_anything_learns_from(tmp_path: Path, sample: Path) -> None:
+    corpus = CorpusConfig(corpus="sample", unlabelled=str(sample / "reviews-test.csv.gz"))
+    labelled = download_corpus.fn(sources.sources(corpus), tmp_path)
+    made = read_unlabelled.fn(labelled, sources.unlabelled_source(corpus), tmp_path)
+    assert len(unlabelled.load(tmp_path / made.path).lengths) == 0
+    others = corpus.model_copy(update={"unlabelled": str(sample / "reviews-damaged.csv")})
+    made = read_unlabelled.fn(labelled, sources.unlabelled_source(others), tmp_path)
+    assert len(unlabelled.load(tmp_path / made.path).lengths) == 115  # of 120, five are damaged
 
 
 def test_batches_of_like_length_for_a_network_that_reads_the_padding(tmp_path: Path, prefect: None) -> None:
