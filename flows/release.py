@@ -1,10 +1,12 @@
-"""List the models, compare two of them, make one current, or go back to the previous one."""
+"""List the models, compare two, show what a score comes from, make a model current, or go back to the previous one."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # `python flows/release.py` puts only flows/ there
 
@@ -19,7 +21,7 @@ from cyclopts import App
 from tasks.lib import errors
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, comparison, releases
-from tasks.lib.scores import flips
+from tasks.lib.scores import flips, lineage, scored
 from tasks.running import command_line, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -78,8 +80,7 @@ def _log_slices(new: comparison.Tested, old: comparison.Tested) -> None:
 
 def _log_flips(found: flips.Flips, first: str, second: str) -> None:
     if found.rows:
-        dumps = f"{found.dumps:,} dump{'s' if found.dumps > 1 else ''}"
-        log.info("%-12s %s of %s rows that both scored, in %s", "flips", f"{found.flipped:,}", f"{found.rows:,}", dumps)
+        log.info("%-12s %s", "flips", found)
         return
     log.info("%-12s unknown: both scored no row in common. Score the same dumps with each:", "flips")
     for model_id in (first, second):
@@ -88,6 +89,57 @@ def _log_flips(found: flips.Flips, first: str, second: str) -> None:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
+
+
+@app.command(name="lineage")
+def show_lineage(wanted: str, /, *, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
+    """Show what a row, a table or a model comes from: its row_id, the path of the score table, or the model's id."""
+    data = Layout(data_dir.resolve())
+    if lineage.ROW_ID.fullmatch(wanted):
+        for path, row in lineage.of_row(data, wanted).items():
+            scores = f"{row.probability:.6f}, {row.label}, {row.known_tokens:,} known tokens"
+            log.info("%-10s %s: %s, line %s of its dump", "row", wanted, scores, f"{row.line:,}")
+            _log_table(data, path)
+    elif wanted.endswith(".parquet"):
+        (path,) = scored.find(data, [Path(wanted)])
+        _log_table(data, path)
+    else:
+        _log_model(data, wanted)
+
+
+def _log_table(data: Layout, path: str) -> None:
+    found = lineage.of_table(data, path)
+    rows = f"{found.scored:,} rows scored, {found.rows_quarantined:,} quarantined, threshold {found.threshold:g}"
+    log.info("%-10s %s: %s", "table", path, rows)
+    log.info("%-10s %s: sha256 %s", "dump", found.file, found.sha256)
+    _log_model(data, found.model_id)
+
+
+def _log_model(data: Layout, model_id: str) -> None:
+    """What a model was made of, as its manifest says, and what it has made."""
+    made = lineage.of_model(data, model_id)
+    manifest = bundles.read_bundle(data.models, model_id)
+    made_of = manifest["made_of"]
+    current = " (current)" if releases.current_or_none(data.models) == model_id else ""
+    log.info("%-10s %s%s", "model", model_id, current)
+    rows = f"{made.rows:,} rows scored, {made.quarantined:,} quarantined"
+    log.info("%-10s %s tables: %s", "made", f"{made.tables:,}", rows)
+    facts = {
+        "corpus": f"{manifest['corpus']}, {made_of.get('corpus')}",
+        "code": manifest.get("code"),
+        "weights": made_of.get("weights"),
+        "shards": made_of.get("shard_config"),
+        "network": made_of.get("network"),
+        "fit": made_of.get("fit"),
+        "versions": manifest.get("libraries"),
+    }
+    for name, fact in facts.items():
+        if fact is not None:
+            log.info("%-10s %s", name, _words(fact))
+
+
+def _words(fact: Any) -> str:
+    return ", ".join(f"{name} {json.dumps(value)}" for name, value in fact.items()) if isinstance(fact, dict) else fact
 
 
 @app.command

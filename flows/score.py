@@ -24,6 +24,7 @@ from tasks.running import command_line, events
 from tasks.scoring.batches import score_dumps
 from tasks.scoring.export import export_tables
 from tasks.scoring.find import describe_dumps, find_dumps
+from tasks.scoring.preview import preview_scores
 from tasks.scoring.report import fail_on, publish_report, write_report
 from tasks.scoring.run import scoring_run
 
@@ -80,9 +81,15 @@ def main(
         bool,
         Parameter(negative="", help="Say what would be scored, and why the rest would not; score nothing."),
     ] = False,
+    preview: Annotated[
+        str | None,
+        Parameter(help="Id of a model: say how scores would move with it, from the tables or dumps; write nothing."),
+    ] = None,
 ) -> None:
     """Score new review dumps with the current model."""
-    if not dry_run:
+    if preview:
+        preview_scores(data_dir.resolve(), options, preview, paths)
+    elif not dry_run:
         with temporary_server.running("tasks.lib.figures"):
             score([path.resolve() for path in paths] or None, options, runner, data_dir.resolve())
     else:

@@ -44,6 +44,7 @@ def test_a_deployment_that_is_missing() -> None:
         "train/weekly",
         "score/every-15-minutes",
         "score/backfill",
+        "verify/nightly",
     ]
 
 

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from flows import prune, release, score, train
+from flows import prune, release, score, train, verify
 from tasks.lib import config
 from tasks.lib.config import StageConfig
 from tasks.lib.models import bundles, releases
@@ -28,7 +28,7 @@ OPTIONS = {
         config.CorpusConfig, config.ShardConfig, config.NetworkConfig, config.FitConfig, config.ReleaseConfig,
     ),
     "docs/scoring.md": (config.ScoreConfig,),
-    "docs/production.md": (config.RunnerConfig,),
+    "docs/production.md": (config.RunnerConfig, config.VerifyConfig),
 }  # fmt: skip
 
 
@@ -83,7 +83,7 @@ def test_an_option_that_its_page_lacks_or_describes_differently(page: str, row: 
 
 def test_an_option_in_the_docs_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"--watch", "--param", "--state", "--rows"}  # of `prefect` and `make bench`
-    for app in (train.app, score.app, prune.app, release.app):
+    for app in (train.app, score.app, prune.app, release.app, verify.app):
         app("--help", result_action="return_value")
         known |= set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
     assert set(found(r"^\| `(--[a-z0-9-]+)`")) <= known

@@ -24,6 +24,8 @@ HOUSE = {
     "tasks/running":     "tasks/lib | prefect cyclopts:command_line filelock:locks rich:environment "
                          "uvicorn:temporary_server",
     "tasks/lib/scoring": "tasks/lib/dumps tasks/lib/scores tasks/lib/models tasks/lib/network |",
+    "tasks/lib/verification": "tasks/lib/scores tasks/lib/scoring |",
+    "tasks/lib/previews": "tasks/lib/scores tasks/lib/scoring |",
     "tasks/lib/pruning": "tasks/lib/models |",
     "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb tarfile:unlabelled pyarrow:shards "
                          "tensorflow:dataset",
@@ -32,7 +34,7 @@ HOUSE = {
                          "scipy:vectors scipy:calibration scipy:metrics h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
-                         "pyarrow:flips sqlite3:ledger",
+                         "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger",
     "tasks/lib/models":  "| pyarrow:predictions scipy:comparison",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from tasks.lib import errors
 
@@ -305,3 +305,23 @@ class ScoreConfig(StageConfig):
         False,
         description="Write the table of each dump, new or not, as CSV too, for spreadsheets.",
     )
+
+
+class VerifyConfig(StageConfig):
+    """Which score tables are verified, and how many of their rows are scored again."""
+
+    rows: int = Field(100, ge=1, description="Rows of each table to score again; all of a table that has fewer.")
+    all: bool = Field(False, description="Score every row again, not a sample.")
+    part: str | None = Field(
+        None,
+        pattern=r"^(today|[1-9][0-9]*)/[1-9][0-9]*$",
+        description="Verify a part of the tables: 3/30 is the third of 30 parts, today/30 another one each day.",
+    )
+
+    @field_validator("part")
+    @classmethod
+    def _check_part(cls, part: str | None) -> str | None:
+        which, _, parts = (part or "today/1").partition("/")
+        if which != "today" and int(which) > int(parts):
+            raise ValueError("expected K/N with K from 1 to N")
+        return part

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 
 AHEAD = 2
+Piece = TypeVar("Piece")
 Scores = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]  # probabilities, known tokens
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
@@ -100,16 +102,37 @@ def thread(model: Model) -> Iterator[Pool]:
         yield Pool(lambda reviews: workers.submit(model, reviews), AHEAD * model.scorer.calls)
 
 
-def _scored(blocks: Iterable[Block], pool: Pool, review_index: int) -> Iterator[tuple[Block, Scores]]:
-    """Each block with its scores, in order; later blocks are read and scored while earlier ones are written."""
-    waiting: deque[tuple[Block, Future[Scores]]] = deque()
-    for block in blocks:
-        waiting.append((block, pool.submit([row[review_index] for row in block.rows])))
+def scores(
+    pieces: Iterable[Piece], pool: Pool, reviews: Callable[[Piece], list[str]]
+) -> Iterator[tuple[Piece, Scores]]:
+    """Each piece with the scores of its reviews, in order; later ones are read and scored while earlier ones are used.
+
+    `reviews` gives the reviews of a piece, a few thousand at most.
+    """
+    waiting: deque[tuple[Piece, Future[Scores]]] = deque()
+    for piece in pieces:
+        waiting.append((piece, pool.submit(reviews(piece))))
         if len(waiting) > pool.ahead:
-            first, scores = waiting.popleft()
-            yield first, scores.result()
-    for first, scores in waiting:
-        yield first, scores.result()
+            first, scored = waiting.popleft()
+            yield first, scored.result()
+    for first, scored in waiting:
+        yield first, scored.result()
+
+
+def reviews_at(review_index: int) -> Callable[[Block], list[str]]:
+    """What gives the reviews of a block whose rows have them at this index."""
+    return lambda block: [row[review_index] for row in block.rows]
+
+
+def open_dump(path: Path, config: ScoreConfig) -> reader.OpenDump:
+    """A dump, read as the configuration says. Raises `InputError`."""
+    return reader.OpenDump(
+        path,
+        review_column=config.review_column,
+        encoding=config.encoding,
+        delimiter=DELIMITERS[config.delimiter] if config.delimiter else None,
+        max_bytes=config.max_bytes,
+    )
 
 
 def score(
@@ -133,14 +156,7 @@ def score(
     quarantined = data.quarantine / table.name
     threshold = model.threshold if config.threshold is None else config.threshold
     before = _standing(path)
-    delimiter = DELIMITERS[config.delimiter] if config.delimiter else None
-    with reader.OpenDump(
-        path,
-        review_column=config.review_column,
-        encoding=config.encoding,
-        delimiter=delimiter,
-        max_bytes=config.max_bytes,
-    ) as rows:
+    with open_dump(path, config) as rows:
         origin = tables.Origin(
             dump.name, dump.sha256, model.model_id, threshold, rows.header[rows.review_index], rows.header,
             rows.delimiter,
@@ -150,7 +166,7 @@ def score(
             tables.Tables(table, quarantined, origin, carried) as out,
             nullcontext(pool) if pool else thread(model) as scorers,
         ):
-            for block, (probabilities, known_tokens) in _scored(rows, scorers, rows.review_index):
+            for block, (probabilities, known_tokens) in scores(rows, scorers, reviews_at(rows.review_index)):
                 out.add(block, probabilities, known_tokens)
                 on_rows(len(block.rows) + len(block.spans))
             if rows.sha256 != dump.sha256 or _standing(path) != before:

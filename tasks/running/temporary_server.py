@@ -27,7 +27,7 @@ from typing import Any
 
 # How Python names an error on the last line of a traceback; SQLAlchemy puts the driver's own error in front.
 ERROR_LINE = re.compile(r"^[\w.]+(?:Error|Exception): (?:\([\w.]+\) )?(.+)$", re.MULTILINE)
-NEEDS_NONE = {"--help", "-h", "--explain", "--dry-run"}
+NEEDS_NONE = {"--help", "-h", "--explain", "--dry-run", "--preview"}
 STARTUP_SECONDS = 120  # a busy small machine has needed 40
 GRACE_SECONDS = 5
 KEPT_LINES = 500

@@ -37,13 +37,14 @@ def test_a_second_deploy_that_changes_something(house: House) -> None:
         "weekly": 1,
         "every-15-minutes": 1,
         "backfill": 0,
+        "nightly": 1,
     }
     assert len(house.ask("/automations/filter", {})) == 1
     assert str(house.clone) not in json.dumps(house.ask("/deployments/filter", {}))
 
 
 def test_a_schedule_without_a_next_time(house: House) -> None:
-    for name in ("weekly", "every-15-minutes"):
+    for name in ("weekly", "every-15-minutes", "nightly"):
         wanted = house.deployment(name)["id"]
         assert wait_until(
             lambda wanted=wanted: [  # type: ignore[misc]

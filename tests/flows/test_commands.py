@@ -71,6 +71,8 @@ def test_text_of_reviews_that_shows_where_it_must_not(trained: Layout, tmp_path:
     for arguments in ([], ["--rescore", "--keep", "year"], ["--rescore", "--csv"], in_parts, ["--requeue"]):
         status, output = run([*SCORE, *arguments, "--data-dir", str(trained.root)], home, PREFECT_LOGGING_LEVEL="DEBUG")
         assert (status, "no-header.csv" in output) == ((0, False) if "--requeue" in arguments else (1, True)), output
+    status, output = run(["flows/verify.py", "--all", "--data-dir", str(trained.root)], home)
+    assert (status, MARKER in output) == (0, False), output
 
     tables = [*trained.scores.glob("model=*/*.parquet"), *trained.quarantine.glob("*.parquet")]
     shown = [path for path in tables if any(MARKER in str(row) for row in pq.read_table(path).to_pylist())]

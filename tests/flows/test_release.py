@@ -147,6 +147,46 @@ def test_flips_that_are_not_those_of_the_score_tables(two: tuple[Layout, str, st
     assert line == f"flips        {flipped} of {len(found[0])} rows that both scored, in 1 dump"
 
 
+def test_a_lineage_that_leads_elsewhere(
+    two: tuple[Layout, str, str], sample: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data, current, other = two
+    path = sample / "reviews-columns.csv"
+    for model_id in (current, other):
+        table = tables.folder(data.scores, model_id) / tables.table_name(path.name, files.sha256(path))
+        dump = Dump(str(path), path.name, "new", sha256=files.sha256(path), table=data.relative(table))
+        scoring.score(dump, scoring.Model.open(data.models, model_id), ScoreConfig(), data)
+    row = pd.read_parquet(table).iloc[7]
+    caplog.set_level("INFO", "sentiment")
+
+    def shown(wanted: str) -> list[str]:
+        caplog.clear()
+        release.show_lineage(wanted, data_dir=data.root)
+        return caplog.messages
+
+    lines = shown(row["row_id"])
+    assert [line for line in lines if line.startswith("dump")] == [
+        f"dump       {path.name}: sha256 {files.sha256(path)}"
+    ] * 2
+    assert {line for line in lines if line.startswith("model")} == {
+        f"model      {current} (current)", f"model      {other}",
+    }  # fmt: skip
+    scores = f"{row['positive_probability']:.6f}, {row['predicted_label']}, {row['known_tokens']} known tokens"
+    assert f"row        {row['row_id']}: {scores}, line {row['source_line']} of its dump" in lines
+    assert not any(row["review"][:20] in line for line in lines)
+
+    model = shown(other)
+    facts = dict(line.split(None, 1) for line in model)
+    manifest = bundles.read_bundle(data.models, other)
+    assert facts["made"] == "1 tables: 80 rows scored, 0 quarantined"
+    assert facts["corpus"] == f"sample, {manifest['made_of']['corpus']}"
+    assert "units 4, " in facts["network"]
+    assert f'numpy "{np.__version__}"' in facts["versions"]
+    assert shown(str(table)) == [
+        f"table      {data.relative(table)}: 80 rows scored, 0 quarantined, threshold 0.5", lines[2], *model
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("wrong", "expected"),
     [

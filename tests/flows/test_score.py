@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shutil
 import stat
 from collections.abc import Callable
@@ -15,13 +16,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from flows.score import score
-from tasks.lib import errors, files
+from flows.score import main, score
+from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.scores import exports, tables
+from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.ledger import Ledger
+from tests.support.folders import contents
 from tests.tools.sample import generate
 
 
@@ -378,3 +381,27 @@ def test_an_export_whose_report_hides_that_the_table_was_altered_when_the_ledger
     inbox.ledger.unlink()
     score(data_dir=inbox.root)
     assert table.read_bytes() == whole
+
+
+def test_a_preview_that_writes_or_shows_a_review(
+    inbox: Layout, two_models: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    current, other = two_models
+    model = scoring.Model.open(inbox.models, current)
+    for path in sorted(inbox.inbox.iterdir()):
+        table = tables.folder(inbox.scores, current) / tables.table_name(path.name, files.sha256(path))
+        dump = Dump(str(path), path.name, "new", sha256=files.sha256(path), table=inbox.relative(table))
+        scoring.score(dump, model, ScoreConfig(), inbox)
+    before = contents(inbox.root)
+    caplog.set_level("INFO", "sentiment")
+    main(preview=other, data_dir=inbox.root)
+    of_tables = caplog.messages[:]
+    caplog.clear()
+    main(inbox.inbox, preview=other, data_dir=inbox.root)
+    assert contents(inbox.root) == before
+    assert caplog.messages == of_tables
+    flips, moves, *rows = of_tables
+    assert re.fullmatch(rf"flips    \d+ of 695 rows that both scored, in 3 dumps: {current} -> {other}", flips)
+    assert re.fullmatch(r"moves    mean 0\.\d{4}, 95th percentile 0\.\d{4}, largest 0\.\d{4}", moves)
+    assert len(rows) == 20
+    assert all(re.fullmatch(r"row      [0-9a-f]{16}-\d+ *0\.\d{4} -> 0\.\d{4}", row) for row in rows)

@@ -1,8 +1,9 @@
-"""Rows that two models scored, and how many of them have another label by the one than by the other."""
+"""Rows that two models scored: how many have another label by the one than by the other, and how scores move."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from tasks.lib import errors
-from tasks.lib.scores import tables
+from tasks.lib.scores import scored, tables
+
+SHOWN = 20  # rows that move most
+BLOCK_ROWS = 65_536
+BINS = 100_000  # of how far a probability moves: a percentile is known to 1e-5
 
 
 class Flips(NamedTuple):
@@ -22,6 +25,60 @@ class Flips(NamedTuple):
     dumps: int = 0
     rows: int = 0
     flipped: int = 0
+
+    def __str__(self) -> str:
+        dumps = f"{self.dumps:,} dump{'' if self.dumps == 1 else 's'}"
+        return f"{self.flipped:,} of {self.rows:,} rows that both scored, in {dumps}"
+
+
+class Moved(NamedTuple):
+    """A row whose probability moves: how far, its id, and the probabilities by both models."""
+
+    distance: float
+    row_id: str
+    before: float
+    after: float
+
+
+class Moves:
+    """How the scores of rows move from one model to another. Memory does not grow with the rows."""
+
+    def __init__(self) -> None:
+        self.dumps = self.rows = self.flipped = 0
+        self.most: list[Moved] = []  # the `SHOWN` rows that move most, those first
+        self._sum = 0.0
+        self._bins = np.zeros(BINS + 1, np.int64)
+
+    @property
+    def flips(self) -> Flips:
+        """The dumps and rows so far, and the flipped ones among them."""
+        return Flips(self.dumps, self.rows, self.flipped)
+
+    @property
+    def mean(self) -> float:
+        """How far probabilities move on average."""
+        return self._sum / max(self.rows, 1)
+
+    def percentile(self, share: float) -> float:
+        """How far at most this share of the rows moves, from 0 to 1, to 1e-5."""
+        return float(np.searchsorted(self._bins.cumsum(), share * self.rows)) / BINS if self.rows else 0.0
+
+    def add(
+        self,
+        row_ids: Sequence[str],
+        before: npt.NDArray[np.float32],
+        after: npt.NDArray[np.float32],
+        flipped: npt.NDArray[np.bool_],
+    ) -> None:
+        """Adds rows with their probabilities by both models, and whether each has another label."""
+        distances = np.abs(after.astype(np.float64) - before)
+        self.rows += len(row_ids)
+        self.flipped += int(np.count_nonzero(flipped))
+        self._sum += float(distances.sum())
+        self._bins += np.bincount(np.rint(distances * BINS).astype(np.intp), minlength=BINS + 1)
+        farthest = np.argsort(-distances, kind="stable")[:SHOWN].tolist()
+        found = [Moved(float(distances[at]), row_ids[at], float(before[at]), float(after[at])) for at in farthest]
+        self.most = heapq.nlargest(SHOWN, self.most + found, key=lambda row: row.distance)
 
 
 class _Block(NamedTuple):
@@ -72,10 +129,8 @@ def _behind(block: _Block, ordinal: int, following: Iterator[_Block]) -> _Block 
 
 def _blocks(table: Path) -> Iterator[_Block]:
     try:
-        with pq.ParquetFile(table, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(columns=["row_id", "predicted_label"]):
-                ordinals = pc.utf8_slice_codeunits(batch["row_id"], 17).cast(pa.int64())  # after the sha256 and a dash
-                positive = pc.equal(batch["predicted_label"], "positive")
-                yield _Block(ordinals.to_numpy(), positive.to_numpy(zero_copy_only=False))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise errors.InputError(f"{table}: missing or damaged. Score its dump again with --rescore.") from error
+        for batch in scored.batches(table, ["row_id", "predicted_label"], BLOCK_ROWS):
+            ordinals = pc.utf8_slice_codeunits(batch["row_id"], 17).cast(pa.int64())  # after the sha256 and a dash
+            yield _Block(ordinals.to_numpy(), scored.is_positive(batch))
+    except scored.DAMAGED as error:
+        raise scored.damaged(table) from error

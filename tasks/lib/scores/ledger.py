@@ -227,6 +227,25 @@ class Ledger:
             changes.executemany("UPDATE tables SET exported = 1 WHERE path = ?", [(path,) for path in paths])
 
 
+def published(data: Layout, paths: Iterable[str]) -> dict[str, str]:
+    """The sha256 of the published tables and quarantines by path, so far as the ledger or the reports know it.
+
+    `paths` are the tables that matter: the reports are read only if the ledger lacks one. Nothing is written, so the
+    caller need not hold the lock; what a run publishes meanwhile may or may not be in.
+    """
+    known: dict[str, str] = {}
+    with _one_line_errors(data.ledger):
+        if not _unusable(data):
+            address = f"{data.ledger.absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(address, uri=True, timeout=SECONDS)) as connection:
+                known = dict(
+                    connection.execute("SELECT path, sha256 FROM tables UNION SELECT path, sha256 FROM quarantines")
+                )
+    if any(path not in known for path in paths):
+        known = {path: sha256 for path, (sha256, _) in _published(data.reports).items() if sha256} | known
+    return known
+
+
 def _unusable(data: Layout) -> str:
     """Why the ledger has to be made again, or an empty string."""
     if not data.ledger.exists():

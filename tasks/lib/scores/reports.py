@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -67,30 +68,42 @@ def read(data: Layout, path: str) -> FileReport | None:
     try:
         if footer is None or not _is_whole(table):
             return None
-        reasons = json.loads(footer["quarantined"]) if "quarantined" in footer else _reasons(quarantine, footer)
+        reasons = quarantined(footer, quarantine)
         if reasons and not _holds(quarantine, footer["input_sha256"], sum(reasons.values())):
             return None
-        return FileReport(
-            file=footer["source_file"],
-            status="scored",
-            model_id=footer["model_id"],
-            table=path,
-            table_sha256=files.sha256(table),
-            quarantine=data.relative(quarantine) if reasons else "",
-            quarantine_sha256=files.sha256(quarantine) if reasons else "",
-            sha256=footer["input_sha256"],
-            rows=int(footer["rows_in"]),
-            scored=int(footer["rows_scored"]),
-            positive=int(footer["rows_positive"]),
-            quarantined=reasons,
-            lines=int(footer["lines_in"]),
-            lines_quarantined=int(footer.get("lines_quarantined", 0)),
-            bytes=int(footer["bytes_in"]),
-            threshold=float(footer["threshold"]),
-            histogram=json.loads(footer.get("histogram", "[]")),
+        report = of_footer(path, footer, reasons)
+        return report.model_copy(
+            update={
+                "table_sha256": files.sha256(table),
+                "quarantine": data.relative(quarantine) if reasons else "",
+                "quarantine_sha256": files.sha256(quarantine) if reasons else "",
+            }
         )
     except (OSError, LookupError, TypeError, ValueError, pa.ArrowException):
         return None
+
+
+def of_footer(path: str, footer: Mapping[str, str], reasons: dict[str, int]) -> FileReport:
+    """What the footer of the score table at `path` says, without checksums; raises LookupError, ValueError.
+
+    `reasons` is how many records were quarantined for each reason.
+    """
+    return FileReport(
+        file=footer["source_file"],
+        status="scored",
+        model_id=footer["model_id"],
+        table=path,
+        sha256=footer["input_sha256"],
+        rows=int(footer["rows_in"]),
+        scored=int(footer["rows_scored"]),
+        positive=int(footer["rows_positive"]),
+        quarantined=reasons,
+        lines=int(footer["lines_in"]),
+        lines_quarantined=int(footer.get("lines_quarantined", 0)),
+        bytes=int(footer["bytes_in"]),
+        threshold=float(footer["threshold"]),
+        histogram=json.loads(footer.get("histogram", "[]")),
+    )
 
 
 def _is_whole(table: Path) -> bool:
@@ -104,8 +117,11 @@ def _holds(quarantine: Path, input_sha256: str, rows: int) -> bool:
     return of_input and pq.read_metadata(quarantine).num_rows == rows and _is_whole(quarantine)
 
 
-def _reasons(quarantine: Path, footer: dict[str, str]) -> dict[str, int]:
-    """How many records were quarantined for each reason, where the footer does not say: tables of version 0.1."""
+def quarantined(footer: Mapping[str, str], quarantine: Path) -> dict[str, int]:
+    """How many records were quarantined for each reason: what the footer says, or in version 0.1 the quarantine."""
+    if "quarantined" in footer:
+        found: dict[str, int] = json.loads(footer["quarantined"])
+        return found
     if footer["rows_quarantined"] == "0":
         return {}
     return dict(Counter(pq.read_table(quarantine, columns=["reason"])["reason"].to_pylist()))

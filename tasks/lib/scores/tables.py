@@ -189,8 +189,7 @@ class Tables:
         arrays += [arrow.text(columns[position]) for position in self.carried]
         self._row_group.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
         self.positive += int(positive.sum())
-        bins = np.minimum((probabilities * HISTOGRAM_BINS).astype(np.intp), HISTOGRAM_BINS - 1)
-        self.histogram += np.bincount(bins, minlength=HISTOGRAM_BINS)
+        self.histogram += histogram(probabilities)
         if (
             sum(len(batch) for batch in self._row_group) >= ROW_GROUP_ROWS
             or sum(batch.nbytes for batch in self._row_group) >= ROW_GROUP_BYTES
@@ -271,6 +270,12 @@ class Tables:
             else:
                 files.place(files.partial(self.quarantine), self.quarantine)
             files.place(files.partial(self.table), self.table)
+
+
+def histogram(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """How many of the probabilities are in each of `HISTOGRAM_BINS` bins of the same width."""
+    bins = np.minimum((probabilities * HISTOGRAM_BINS).astype(np.intp), HISTOGRAM_BINS - 1)
+    return np.bincount(bins, minlength=HISTOGRAM_BINS)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -78,3 +79,28 @@ def test_a_damaged_table_that_is_counted(tmp_path: Path, content: bytes) -> None
     write(tmp_path, SECOND, 1, [1, 2]).write_bytes(content)
     with pytest.raises(errors.InputError, match=r"d-0{15}1\.parquet: missing or damaged\. Score its dump again"):
         flips.count(tmp_path, FIRST, SECOND)
+
+
+def test_moves_that_depend_on_the_pieces_they_come_in() -> None:
+    generator = np.random.default_rng(0)
+    before, after = (generator.random(10_000, np.float32) for _ in range(2))
+    ids = [f"{number}" for number in range(10_000)]
+    flipped = (before >= 0.5) != (after >= 0.5)
+    moves = flips.Moves()
+    for start, end in ((0, 0), (0, 7), (7, 9_000), (9_000, 10_000)):
+        moves.add(ids[start:end], before[start:end], after[start:end], flipped[start:end])
+    distances = np.abs(after.astype(float) - before)
+    farthest = np.argsort(-distances)[:20]
+    assert moves.flips == (0, 10_000, flipped.sum())
+    assert moves.mean == pytest.approx(distances.mean())
+    for share in (0.5, 0.95, 1.0):
+        expected = np.percentile(distances, 100 * share, method="inverted_cdf")
+        assert moves.percentile(share) == pytest.approx(expected, abs=1e-5)
+    assert [row.row_id for row in moves.most] == [ids[at] for at in farthest]
+
+
+def test_moves_of_no_row_that_are_no_numbers() -> None:
+    moves = flips.Moves()
+    assert (moves.mean, moves.percentile(0.95), moves.most, str(moves.flips)) == (
+        0.0, 0.0, [], "0 of 0 rows that both scored, in 0 dumps",
+    )  # fmt: skip
