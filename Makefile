@@ -74,7 +74,7 @@ deploy: $(READY) ## make the work pool and the deployments of prefect.yaml
 worker: $(READY) ## start a worker, which runs what is due
 	$(ON_SERVER) PREFECT_WORKER_QUERY_SECONDS="$${PREFECT_WORKER_QUERY_SECONDS:-5}" prefect worker start --pool local --name local --limit 3
 
-automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones
+automations: $(READY) ## watch for dead runs; WEBHOOK=https://... also tells of failed ones and of drift
 	$(ON_SERVER) python -m tasks.running.automations $(WEBHOOK)
 
 test-deploy: $(READY) ## try server, worker, kills and restarts for real; ten minutes

@@ -90,7 +90,7 @@ def main(
     if preview:
         preview_scores(data_dir.resolve(), options, preview, paths)
     elif not dry_run:
-        with temporary_server.running("tasks.lib.figures"):
+        with temporary_server.running("tasks.lib.figures", "tasks.lib.scores.drift"):
             score([path.resolve() for path in paths] or None, options, runner, data_dir.resolve())
     else:
         with scoring_run(data_dir.resolve(), options) as run:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
 from prefect import Flow, settings
+from prefect.automations import CallWebhook, EventTrigger
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.events import DeploymentEventTrigger, DeploymentTriggerTypes, Resource
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
+from prefect.server.utilities.user_templates import render_user_template_sync
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.importtools import import_object
 from prefect.utilities.schema_tools.validation import validate
@@ -45,6 +49,7 @@ def test_a_deployment_that_is_missing() -> None:
         "score/every-15-minutes",
         "score/backfill",
         "verify/nightly",
+        "report/nightly",
     ]
 
 
@@ -119,6 +124,20 @@ def test_a_live_run_taken_for_dead() -> None:
         float(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]) for entry in DEPLOYMENTS
     }
     assert {3 * beat for beat in beats} == {automations.SILENCE.total_seconds()}
+
+
+def test_a_drift_that_no_automation_posts_or_not_as_json() -> None:
+    """A file may be called anything."""
+    automation = automations.drift_notification(UUID(int=0))
+    (action,), trigger = automation.actions, automation.trigger
+    assert isinstance(trigger, EventTrigger)
+    assert isinstance(action, CallWebhook)
+    found = {"kind": "length", "place": 'a "b" {{ c }}.csv', "model_id": "gru-0123456789ab", "value": 0.5, "limit": 0.1}
+    event = events.drift_event(found, "2026-05-20")
+    assert trigger.expect == {event.event}
+    assert all(ResourceSpecification.model_validate(match).matches(event.resource) for match in [trigger.match])
+    posted = json.loads(render_user_template_sync(action.payload, {"event": event}))
+    assert posted == {"event": "sentiment.drift", "drift": found | {"date": "2026-05-20"}}
 
 
 def test_a_setting_that_prefect_does_not_know_or_the_units_lack() -> None:

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from flows import prune, release, score, train, verify
+from flows import prune, release, report, score, train, verify
 from tasks.lib import config
 from tasks.lib.config import StageConfig
 from tasks.lib.models import bundles, releases
@@ -29,6 +29,7 @@ OPTIONS = {
     ),
     "docs/scoring.md": (config.ScoreConfig,),
     "docs/production.md": (config.RunnerConfig, config.VerifyConfig),
+    "docs/drift.md": (config.ReportConfig,),
 }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def test_an_option_that_its_page_lacks_or_describes_differently(page: str, row: 
 
 def test_an_option_in_the_docs_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"--watch", "--param", "--state", "--rows"}  # of `prefect` and `make bench`
-    for app in (train.app, score.app, prune.app, release.app, verify.app):
+    for app in (train.app, score.app, prune.app, release.app, verify.app, report.app):
         app("--help", result_action="return_value")
         known |= set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
     assert set(found(r"^\| `(--[a-z0-9-]+)`")) <= known
@@ -104,6 +105,7 @@ def test_a_column_that_the_docs_lack(column: str) -> None:
         bundles.MANIFEST,
         bundles.METRICS,
         bundles.PREDICTIONS,
+        bundles.REFERENCE,
         releases.CURRENT,
         releases.RELEASES,
     ],

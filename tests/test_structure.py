@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # A room is a package, or a module with a row of its own. It may import itself and, before the bar, other rooms with all
-# below them. Rooms of tasks/lib may also import what lies in tasks/lib itself: arrow, config, errors, figures, files,
-# layout and tokens. Behind the bar are the libraries that have their home here; `library:module` is at home in that
-# module alone.
+# below them. Rooms of tasks/lib may also import what lies in tasks/lib itself: arrow, clock, config, errors, figures,
+# files, layout, profiles and tokens. Behind the bar are the libraries that have their home here; `library:module` is at
+# home in that module alone.
 # fmt: off
 HOUSE = {
     "flows":             "tasks | prefect cyclopts",
@@ -34,7 +34,7 @@ HOUSE = {
                          "scipy:vectors scipy:calibration scipy:metrics h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
-                         "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger",
+                         "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger scipy:drift",
     "tasks/lib/models":  "| pyarrow:predictions scipy:comparison",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }

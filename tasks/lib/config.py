@@ -325,3 +325,9 @@ class VerifyConfig(StageConfig):
         if which != "today" and int(which) > int(parts):
             raise ValueError("expected K/N with K from 1 to N")
         return part
+
+
+class ReportConfig(StageConfig):
+    """What the page of the last days shows."""
+
+    days: int = Field(90, ge=1, le=1000, description="How many days the page shows, up to today.")

@@ -1,4 +1,4 @@
-"""Plots as PNG bytes: the loss of a training, the evaluation of a model, the scores of a run.
+"""Plots as PNG bytes: the loss of a training, the evaluation of a model, the scores of a run, the course of days.
 
 Each takes plain numbers and a title, so no text of a review can get into a picture. The same numbers give the same
 bytes, whatever the user's own matplotlib settings are.
@@ -10,23 +10,26 @@ import io
 import textwrap
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import date
+from typing import Any, Literal, NamedTuple
 
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, MultipleLocator, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 DPI = 100
-SIZE, WIDE = (9.0, 5.6), (12.0, 5.2)  # inches
-MOST_LETTERS = {SIZE: 100, WIDE: 140}  # of a subtitle that fits on its line
+SIZE, WIDE, LOW = (9.0, 5.6), (12.0, 5.2), (9.0, 3.4)  # inches
+MOST_LETTERS = {SIZE: 100, WIDE: 140, LOW: 100}  # of a subtitle that fits on its line
+LEAST_SHOWN = 0.1  # on an axis of logarithms
 MOST_MARKERS = 30  # epochs; with more of them the markers would run into a band
 
 # Blue and vermilion of Okabe and Ito: told apart with every common kind of colour blindness, and in grey.
 BLUE, VERMILION = "#0072B2", "#D55E00"
 INK, GREY, FAINT = "#222222", "#666666", "#D4D9DE"
+LINES = [(BLUE, "o"), ("#009E73", "s"), ("#CC79A7", "^"), ("#E69F00", "D"), ("#56B4E9", "v")]  # and markers
 
 STYLE: Any = {  # the type of the keys differs from one matplotlib to another
     "font.family": "DejaVu Sans",  # the font that matplotlib brings
@@ -70,6 +73,31 @@ def probabilities(counts: ArrayLike, edges: ArrayLike, threshold: float, title: 
     """A PNG of 900 x 560 pixels: the number of reviews in each of n bins, which have n + 1 edges, and the threshold."""
     with matplotlib.style.context(STYLE, after_reset=True):
         return _png(_probabilities_figure(counts, edges, threshold, title))
+
+
+class Course(NamedTuple):
+    """Values of some lines for each day, NaN where there is none, and how to draw them.
+
+    `limit` is drawn as such, and `guide` with its name. `top` is the least that the upper end of the axis shows.
+    `changes` are the days from which another model scored.
+    """
+
+    heading: str
+    ylabel: str
+    days: Sequence[date]
+    lines: Mapping[str, Sequence[float]]
+    kind: Literal["line", "bars", "log"] = "line"
+    percent: bool = False
+    limit: float | None = None
+    guide: tuple[float, str] | None = None
+    top: float = 1.0
+    changes: Sequence[date] = ()
+
+
+def daily(course: Course) -> bytes:
+    """A PNG of 900 x 340 pixels: the course of some values over days."""
+    with matplotlib.style.context(STYLE, after_reset=True):
+        return _png(_daily_figure(course))
 
 
 def _loss_figure(
@@ -176,6 +204,45 @@ def _probabilities_figure(counts: ArrayLike, edges: ArrayLike, threshold: float,
     return figure
 
 
+def _daily_figure(course: Course) -> Figure:
+    figure = _headed(course.heading, f"{course.days[0]} to {course.days[-1]}", LOW)
+    axes = figure.subplots()
+    days, changes = (np.array([day.toordinal() for day in each], float) for each in (course.days, course.changes))
+    for (name, values), (color, marker) in zip(course.lines.items(), LINES, strict=False):
+        if course.kind == "bars":
+            axes.bar(days, np.nan_to_num(values), 0.8, color=color, label=name)
+        else:
+            shown = np.maximum(values, LEAST_SHOWN) if course.kind == "log" else values
+            axes.plot(days, shown, color=color, marker=marker, markersize=4, linewidth=1.5, label=name)
+    dashed: Any = {"linestyle": "--", "linewidth": 1.5}
+    if course.limit is not None:
+        axes.axhline(course.limit, color=VERMILION, label="limit", **dashed)
+    if course.guide is not None:
+        axes.axhline(course.guide[0], color=GREY, label=course.guide[1], **dashed)
+    for position, day in enumerate(changes.tolist()):
+        label = "" if position else "another model"
+        axes.axvline(day - 0.5, color=INK, linestyle=":", linewidth=1.5, label=label)
+    axes.set(xlim=(days[0] - 0.7, days[-1] + 0.7), ylabel=course.ylabel)
+    _daily_axes(axes, course)
+    _legend_above(axes, 4)
+    return figure
+
+
+def _daily_axes(axes: Axes, course: Course) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True))
+    axes.xaxis.set_major_formatter(lambda number, position: f"{date.fromordinal(int(number)):%d %b}")
+    highest = float(np.nanmax([0.0, *(value for values in course.lines.values() for value in values)]))
+    if course.kind == "log":
+        axes.set_yscale("log")
+        axes.set_ylim(LEAST_SHOWN / 1.2, max(10.0, 1.5 * highest))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        axes.set_ylim(0, 1.05 * max(course.top, highest))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=not course.percent, min_n_ticks=1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0) if course.percent else StrMethodFormatter("{x:,.0f}"))
+    axes.grid(axis="y")
+
+
 def _headed(heading: str, title: str, size: tuple[float, float]) -> Figure:
     """An empty figure with its heading, and room for the plots below."""
     width, height = size
@@ -187,9 +254,9 @@ def _headed(heading: str, title: str, size: tuple[float, float]) -> Figure:
     return figure
 
 
-def _legend_above(axes: Axes) -> None:
+def _legend_above(axes: Axes, columns: int = 3) -> None:
     # Above the axes it can cover no data, wherever the data are.
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=3, borderaxespad=0.2)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=columns, borderaxespad=0.2)
 
 
 def _unit_square(axes: Axes) -> None:

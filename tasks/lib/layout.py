@@ -20,6 +20,7 @@ class Layout:
         self.inbox = root / "inbox"  # where new review dumps are dropped
         self.scores = root / "scores"  # score tables, one folder per model
         self.reports = self.scores / "_reports"  # of scoring runs; readers of the tables skip the underscore
+        self.overview = root / "reports" / "overview.html"  # the last weeks on one page
         self.csv = self.scores / "_csv"  # score tables as CSV, for spreadsheets
         self.ledger = root / "ledger.sqlite"  # the index of what stands; made again from the tables if it is lost
         self.quarantine = root / "quarantine"  # records that could not be scored; only their owner can read them

@@ -30,7 +30,7 @@ def of_tables(paths: Iterable[Path], after: scoring.Model, config: ScoreConfig) 
     threshold = _threshold(after, config)
     with scoring.thread(after) as pool:
         for group, results in scoring.scores(scored.groups(_pieces(paths, moves)), pool, scored.reviews):
-            for rows, (probabilities, _) in scored.parted(group, *results):
+            for rows, (probabilities, _) in scored.parted(group, results):
                 flipped = rows.positive != (probabilities >= threshold)
                 moves.add(rows.row_ids, rows.probabilities, probabilities, flipped)
     return moves
@@ -57,8 +57,9 @@ def of_dumps(paths: Iterable[Path], before: scoring.Model, after: scoring.Model,
     old, new = _threshold(before, config), _threshold(after, config)
     with scoring.thread(before) as ours, scoring.thread(after) as theirs:
         first = scoring.scores(_read(paths, config, moves), ours, lambda piece: piece.reviews)
-        for (piece, (mine, _)), (other, _) in scoring.scores(first, theirs, lambda pair: pair[0].reviews):
-            moves.add(piece.row_ids, mine, other, (mine >= old) != (other >= new))
+        for (piece, mine), other in scoring.scores(first, theirs, lambda pair: pair[0].reviews):
+            flipped = (mine.probabilities >= old) != (other.probabilities >= new)
+            moves.add(piece.row_ids, mine.probabilities, other.probabilities, flipped)
     return moves
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from tasks.lib import errors, tokens
 from tasks.lib.config import ScoreConfig
@@ -23,13 +22,13 @@ from tasks.lib.models import bundles
 from tasks.lib.network import ngrams
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.network.forward import Scorer
+from tasks.lib.profiles import Scores
 from tasks.lib.scores import quarantine, tables
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 
 AHEAD = 2
 Piece = TypeVar("Piece")
-Scores = tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]  # probabilities, known tokens
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
 
 
@@ -69,18 +68,18 @@ class Model:
         return cls(model_id, encoder, scorer, manifest["threshold"])
 
     def __call__(self, reviews: list[str]) -> Scores:
-        """The probability that each review is positive (rows,), and how many known words it has (rows,).
+        """The probability that each review is positive, and what is counted of its words.
 
         Raises `ModelError` if a probability is no number.
         """
-        ids, known_tokens, ngram_ids = self.encoder.encode(reviews)
-        probabilities = self.scorer(ids, ngram_ids)
+        encoded = self.encoder.encode(reviews)
+        probabilities = self.scorer(encoded.ids, encoded.ngram_ids)
         if not np.isfinite(probabilities).all():
             raise errors.ModelError(
                 f"model {self.model_id} gives probabilities that are no numbers. Nothing was published; choose "
                 "another model with --model or flows/release.py."
             )
-        return probabilities, known_tokens
+        return Scores(probabilities, encoded.known_tokens, encoded.rare_tokens, encoded.words)
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,8 @@ def score(
             tables.Tables(table, quarantined, origin, carried) as out,
             nullcontext(pool) if pool else thread(model) as scorers,
         ):
-            for block, (probabilities, known_tokens) in scores(rows, scorers, reviews_at(rows.review_index)):
-                out.add(block, probabilities, known_tokens)
+            for block, scored in scores(rows, scorers, reviews_at(rows.review_index)):
+                out.add(block, scored)
                 on_rows(len(block.rows) + len(block.spans))
             if rows.sha256 != dump.sha256 or _standing(path) != before:
                 raise errors.InputError(
@@ -192,7 +191,7 @@ def score(
         bytes=rows.counts.bytes,
         threshold=threshold,
         seconds=round(time.perf_counter() - started, 3),
-        histogram=out.histogram.tolist(),
+        profile=out.profile,
     )
 
 

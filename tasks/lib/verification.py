@@ -77,7 +77,7 @@ def verify(
     else:
         with scoring.thread(model) as pool:
             for group, results in scoring.scores(scored.groups(pieces()), pool, scored.reviews):
-                for rows, (probabilities, known_tokens) in scored.parted(group, *results):
+                for rows, (probabilities, known_tokens) in scored.parted(group, results):
                     again += len(rows.reviews)
                     if problem := proofs.difference(rows, probabilities, known_tokens):
                         faults.setdefault(rows.table, problem)

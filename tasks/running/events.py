@@ -1,10 +1,11 @@
-"""What operators learn from the server: how to resume after a failure, and that a model was promoted."""
+"""What operators learn from the server: how to resume after a failure, what was promoted, and what drifts."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tasks.running import environment
 log = logging.getLogger(environment.LOGGER)
 
 PROMOTED = "sentiment.model.promoted"
+DRIFT = "sentiment.drift"
 
 
 def explain_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -52,29 +54,44 @@ def announce(models: Path, before: str | None) -> None:
     current = releases.read_current(models)
     if current is None or current.model_id == before or not PREFECT_API_URL.value():
         return
-    run = {"prefect.resource.id": f"prefect.flow-run.{this_run.id}", "prefect.resource.role": "flow-run"}
-    event = Event(
-        event=PROMOTED,
-        resource=Resource(
-            {
-                "prefect.resource.id": f"sentiment.model.{current.model_id}",
-                "prefect.resource.name": current.model_id,
-            }
-        ),
-        related=[RelatedResource(run)] if this_run.id else [],
-        payload={
-            "replaces": before,
-            "verdict": current.verdict,
-            "reason": current.reason,
-            "corpus": bundles.read_bundle(models, current.model_id)["corpus"],
-            "accuracy": bundles.read_metrics(models, current.model_id)["accuracy"],
-        },
-    )
+    payload = {
+        "replaces": before,
+        "verdict": current.verdict,
+        "reason": current.reason,
+        "corpus": bundles.read_bundle(models, current.model_id)["corpus"],
+        "accuracy": bundles.read_metrics(models, current.model_id)["accuracy"],
+    }
     try:
-        with get_client(sync_client=True) as client:
-            client.request("POST", "/events", json=[event.model_dump(mode="json")])
+        _send([_event(PROMOTED, current.model_id, payload)])
     except Exception as error:  # noqa: BLE001  whatever is wrong with the server, the model is released
         log.warning(
             "Could not send the promotion to %s (%s). The next scheduled run scores with %s.",
             PREFECT_API_URL.value(), type(error).__name__, current.model_id,
         )  # fmt: skip
+
+
+def announce_drift(found: Sequence[Mapping[str, Any]], day: str) -> None:
+    """Emits `sentiment.drift` for each of these: their kind, place, model_id, value and limit. At once, as above."""
+    if not found or not PREFECT_API_URL.value():
+        return
+    try:
+        _send([drift_event(entry, day) for entry in found])
+    except Exception as error:  # noqa: BLE001  whatever is wrong with the server, the dumps are scored
+        log.warning("Could not send the drift to %s (%s).", PREFECT_API_URL.value(), type(error).__name__)
+
+
+def drift_event(found: Mapping[str, Any], day: str) -> Event:
+    """The event of one kind of drift."""
+    return _event(DRIFT, found["model_id"], {**found, "date": day})
+
+
+def _event(name: str, model_id: str, payload: dict[str, Any]) -> Event:
+    run = {"prefect.resource.id": f"prefect.flow-run.{this_run.id}", "prefect.resource.role": "flow-run"}
+    resource = {"prefect.resource.id": f"sentiment.model.{model_id}", "prefect.resource.name": model_id}
+    related = [RelatedResource(run)] if this_run.id else []
+    return Event(event=name, resource=Resource(resource), related=related, payload=payload)
+
+
+def _send(found: Sequence[Event]) -> None:
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json") for event in found])

@@ -78,4 +78,9 @@ def picture(title: str, path: Path) -> str:
     content = path.read_bytes()
     if len(content) > LARGEST_PLOT:
         return f"{title}: {path.name}, too large to be shown here."
-    return f"![{title}](data:image/png;base64,{base64.b64encode(content).decode()})"
+    return embedded(title, content)
+
+
+def embedded(title: str, png: bytes) -> str:
+    """The bytes of a PNG as Markdown."""
+    return f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"

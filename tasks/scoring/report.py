@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.lib import errors, files
+from tasks.lib import clock, errors, files
 from tasks.lib.config import ScoreConfig
+from tasks.lib.profiles import Profile
 from tasks.lib.scores.reports import FileReport
 from tasks.running import environment, progress
 from tasks.scoring.run import ScoringRun
+
+if TYPE_CHECKING:
+    from tasks.scoring.drift import Drift
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -24,10 +28,10 @@ SHOWN = 20  # files of each kind in the UI, and problems in an error; the JSON h
 
 
 class Report:
-    """A written report: the path of its JSON file, and what it says of each file."""
+    """A written report: the path of its JSON file, what it says of each file, and of drift."""
 
-    def __init__(self, path: Path, reports: Sequence[FileReport], options: ScoreConfig) -> None:
-        self.path, self.reports = path, reports
+    def __init__(self, path: Path, reports: Sequence[FileReport], options: ScoreConfig, drift: Drift) -> None:
+        self.path, self.reports, self.drift = path, reports, drift
         self.problems = [problem for report in reports if (problem := _problem(report, options))]
 
 
@@ -36,21 +40,25 @@ def write_report(run: ScoringRun) -> Report | None:
     if not run.reports:
         log.info("Nothing to do.")
         return None
-    written = Report(_write(run), run.reports, run.options)
+    from tasks.scoring.drift import Drift  # it loads scipy
+
+    finished = clock.now()
+    drift = Drift(run, finished.date())
+    written = Report(_write(run, drift, finished), run.reports, run.options, drift)
     log.info("Report: %s, histogram: %s", written.path, written.path.with_suffix(".png").name)
+    drift.tell()
     return written
 
 
 @task(name="report", task_run_name="report", persist_result=False)
-def _write(run: ScoringRun) -> Path:
+def _write(run: ScoringRun, drift: Drift, finished: datetime) -> Path:
     """Writes `<time>.json` and `<time>.png` into data/scores/_reports; returns the path of the JSON file."""
     from tasks.lib import figures
 
     reports = run.reports
-    finished = datetime.now(UTC)
     path = run.data.reports / f"{finished:%Y%m%dT%H%M%S.%fZ}.json"
     threshold = next((report.threshold for report in reports if report.threshold is not None), None)
-    counts = np.sum([report.histogram for report in reports if report.histogram] or [[0]], axis=0)
+    counts = np.array(sum((report.profile for report in reports), Profile()).probabilities or [0])
     edges = np.linspace(0, 1, len(counts) + 1)
     content = {
         "finished_at": finished.isoformat(timespec="seconds"),
@@ -58,13 +66,21 @@ def _write(run: ScoringRun) -> Path:
         "rows": sum(report.rows for report in reports),
         "scored": sum(report.scored for report in reports),
         "quarantined": sum(report.rows_quarantined for report in reports),
-        "files": [report.model_dump(mode="json", exclude={"histogram"}) for report in reports],
+        "drift": drift.content(),
+        "files": [_entry(report, drift) for report in reports],
         "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
     }
     files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
     run.ledger.enter_report(path.name, [report.table for report in reports if report.table])
     files.write(path, files.json_bytes(content))
     return path
+
+
+def _entry(report: FileReport, drift: Drift) -> dict[str, Any]:
+    """What the JSON file has of a dump: its counts of words, but not its bins."""
+    entry = report.model_dump(mode="json", exclude={"profile"})
+    entry |= {"words": report.profile.words, "words_known": report.profile.known}
+    return entry | {"drift": drift.of_table(report.table)}
 
 
 def _problem(report: FileReport, options: ScoreConfig) -> str:
@@ -98,13 +114,20 @@ def publish_report(report: Report) -> None:
     shown = _that_matter(report.reports)
     others = len(report.reports) - len(shown)
     progress.send(
-        create_table_artifact, key="score-files", table=[_row(entry) for entry in shown], description=total
-    )  # fmt: skip
+        create_table_artifact,
+        key="score-files",
+        table=[_row(entry, report.drift) for entry in shown],
+        description=total,
+    )
     lines = [
         f"# {total}",
         *(f"- {entry.file} failed" for entry in shown if entry.status == "failed"),
         "",
         progress.picture("Scores of the reviews", report.path.with_suffix(".png")),
+        "",
+        f"Drift: {report.drift.summary()}",
+        "",
+        *report.drift.rows(),
         "",
         f"Report: `{report.path.name}` in `scores/_reports`"
         + (f"; it has {count_files(others)} that the table of files leaves out." if others else "."),
@@ -126,7 +149,7 @@ def _that_matter(reports: Sequence[FileReport]) -> list[FileReport]:
     return [entry for entry in reports if id(entry) in chosen]
 
 
-def _row(entry: FileReport) -> dict[str, Any]:
+def _row(entry: FileReport, drift: Drift) -> dict[str, Any]:
     return {
         "file": entry.file,
         "status": entry.status,
@@ -137,5 +160,6 @@ def _row(entry: FileReport) -> dict[str, Any]:
         "seconds": round(entry.seconds, 2),
         "reviews/s": round(entry.rows / entry.seconds) if entry.seconds else 0,
         "model": entry.model_id,
+        "drift": drift.of_file(entry),
         "reasons": ", ".join(f"{count} {reason}" for reason, count in sorted(entry.quarantined.items())),
     }

@@ -22,6 +22,8 @@ log = logging.getLogger(environment.LOGGER)
 class ScoringRun:
     """What the stages of one scoring run share. `reports` says what became of each dump.
 
+    `scored_before` are the dumps, by their sha256, that an earlier run has scored and reported.
+
     No dataclass: Prefect would look through all of it whenever it is handed to a task.
     """
 
@@ -30,6 +32,8 @@ class ScoringRun:
         models = bundles.model_ids(data.models) if options.unscored_only and not options.rescore else []
         self.standing = ledger.look({*models, model_id})
         self.reports = [late for path in ledger.unreported() if (late := reports.read(data, path))]
+        late_ones = {late.sha256 for late in self.reports}
+        self.scored_before = {*self.standing.scored, *self.standing.damaged} - late_ones
         for late in self.reports:
             log.info("%s: scored by a run that ended before its report", late.file)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tasks.lib import files, pruning
 from tasks.lib.config import FitConfig, NetworkConfig, ShardConfig
 from tasks.lib.layout import Layout
+from tasks.lib.profiles import Profile
 
 
 class Record(BaseModel):
@@ -123,7 +124,8 @@ class Calibrated(Record):
     """The network that is published: calibrated, with its n-grams if it has some.
 
     `weights` is the digest of its weights, `ngrams` the file of its n-grams or "". Its logits are those of the fitted
-    network over `temperature`, plus `ngram_scale` times those of the baseline.
+    network over `temperature`, plus `ngram_scale` times those of the baseline. `reference` is the profile of the
+    validation reviews.
     """
 
     model: str
@@ -131,6 +133,7 @@ class Calibrated(Record):
     ngrams: str
     temperature: float
     ngram_scale: float
+    reference: Profile
 
 
 class Evaluation(Record):

@@ -1,4 +1,7 @@
-"""Stage 4 of training: the fitted network made fit to publish, with the n-grams if it has some, and calibrated."""
+"""Stage 4 of training: the fitted network made fit to publish, with the n-grams if it has some, and calibrated.
+
+Here it is known, too, what the validation reviews look like to it: the reference of later scoring.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks.lib import files
+from tasks.lib import files, profiles
 from tasks.lib.corpus import imdb, shards
 from tasks.lib.layout import Layout
+from tasks.lib.models import slices
 from tasks.lib.network import ngrams
 from tasks.lib.network.forward import Scorer
 from tasks.running import environment
@@ -36,15 +40,22 @@ def calibrate_network(
     data = Layout(data_dir)
     blocks = list(shards.read_row_groups(shards.row_groups(shards.paths(data_dir / prepared.folder, "validation"))))
     ids, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    splits = shards.splits(*imdb.load(data_dir / labelled.archive), prepared.config.validation_split)
+    ranks = splits["validation"].ranks
     parts = [calibration.logits(Scorer(data_dir / fitted.model)(ids))]
     weights = None
     if fitted.network.ngrams:
         weights = np.load(data_dir / baseline.weights)
         vocabulary = ngrams.load(data_dir / baseline.vocabulary)
-        splits = shards.splits(*imdb.load(data_dir / labelled.archive), prepared.config.validation_split)
-        found = vocabulary.find(*ngrams.flat(splits["validation"].ranks))
+        found = vocabulary.find(*ngrams.flat(ranks))
         parts.append(found.sums(weights[1:]) + weights[0])
-    scale, *others = calibration.scales(labels, *parts)
+    scales = calibration.scales(labels, *parts)
+    scale, *others = scales
+    facts = slices.facts(ranks, {}, prepared.config.num_words)
+    probabilities = calibration.probabilities(scales, *parts)
+    # The archive has words of the index alone; `known_words` are those of them that are in the vocabulary.
+    scores = profiles.Scores(probabilities, facts.words, facts.words - facts.known_words, int(facts.words.sum()))
+    reference = profiles.count(scores)
     ngram_scale = others[0] if others else 0.0
     finished = model.finish(
         fitted.network,
@@ -60,11 +71,12 @@ def calibrate_network(
     log.info("temperature %.2f%s", 1 / scale, f", n-grams times {ngram_scale:.2f}" if others else "")
     vocabulary_file = baseline.vocabulary if others else ""
     return Calibrated(
-        identity=files.digest(fitted.identity, digest, vocabulary_file),
+        identity=files.digest(fitted.identity, digest, vocabulary_file, reference.model_dump()),
         made_files={saved: files.sha256(folder / "model.keras")},
         model=saved,
         weights=digest,
         ngrams=vocabulary_file,
         temperature=1 / scale,
         ngram_scale=ngram_scale,
+        reference=reference,
     )

@@ -95,6 +95,7 @@ def write_bundle(
         **({bundles.NGRAMS: (data_dir / calibrated.ngrams).read_bytes()} if calibrated.ngrams else {}),
         bundles.METRICS: files.json_bytes(measured),
         bundles.PREDICTIONS: (data_dir / evaluation.predictions).read_bytes(),
+        bundles.REFERENCE: files.json_bytes(calibrated.reference.model_dump()),
         "history.csv": _history_csv(fitted.history),
         **{Path(name).name: (data_dir / name).read_bytes() for name in plots.made_files},
     }

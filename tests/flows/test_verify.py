@@ -11,7 +11,7 @@ import pytest
 from prefect.runtime import flow_run
 
 from flows.verify import verify
-from tasks.lib import errors, files, scoring, verification
+from tasks.lib import errors, files, profiles, scoring, verification
 from tasks.lib.config import ScoreConfig, VerifyConfig
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
@@ -43,7 +43,7 @@ def data(trained: Layout, model_id: str, sample: Path) -> Layout:
 def raise_a_probability(table: Path, by: float = 2e-5) -> None:
     """By so little that neither a label nor the histogram shows it."""
     values = np.array(pq.read_table(table)["positive_probability"].to_pylist(), np.float32)
-    at = next(at for at, value in enumerate(values) if tables.histogram(values[at : at + 1] + by)[int(value * 20)])
+    at = next(at for at, value in enumerate(values) if profiles.histogram(values[at : at + 1] + by)[int(value * 20)])
     values[at] += np.float32(by)
     alter(table, {"positive_probability": values.tolist()})
 

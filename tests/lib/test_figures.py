@@ -4,6 +4,7 @@ import inspect
 import struct
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import matplotlib
@@ -47,6 +48,13 @@ def measured(confusion: list[int], auc: float | None = 0.85, threshold: float = 
 METRICS = measured([1_440, 60, 250, 1_250])
 ONE_CLASS = measured([0, 0, 1, 2], auc=None), CURVES | {"fpr": [], "tpr": []}
 
+DAYS = [date(2026, 1, 1) + timedelta(days=day) for day in range(90)]
+SHARES = [np.nan if day % 7 == 6 else day / 100 for day in range(90)]
+COURSE = figures.Course(
+    "Share of known words", "Known", DAYS, {"known words": SHARES}, percent=True, limit=0.8, guide=(0.5, "expected"),
+    changes=[DAYS[30], DAYS[60]],
+)  # fmt: skip
+
 DRAWN: dict[str, Callable[[], bytes]] = {
     "loss": lambda: figures.loss(HISTORY, 3, "simple_rnn on sample"),
     "loss, one epoch": lambda: figures.loss({"loss": [0.69], "val_loss": [0.68]}, 1),
@@ -59,6 +67,10 @@ DRAWN: dict[str, Callable[[], bytes]] = {
     "probabilities": lambda: figures.probabilities(COUNTS, EDGES, 0.5, "reviews.csv"),
     "probabilities, no review": lambda: figures.probabilities(np.zeros(20, int), EDGES, 0.5),
     "probabilities, threshold at the edge": lambda: figures.probabilities(COUNTS, EDGES, 1.0),
+    "daily": lambda: figures.daily(COURSE),
+    "daily, one day": lambda: figures.daily(COURSE._replace(days=DAYS[:1], lines={"rows": [3.0]}, kind="bars")),
+    "daily, nothing": lambda: figures.daily(COURSE._replace(lines={"rows": [np.nan] * 90})),
+    "daily, logarithms": lambda: figures.daily(COURSE._replace(lines={"length": [0, 1e6] * 45}, kind="log")),
 }
 
 
@@ -95,11 +107,11 @@ def test_each_is_a_small_png_of_its_size(name: str) -> None:
     png = DRAWN[name]()
     assert png.startswith(b"\x89PNG\r\n\x1a\n")
     size = struct.unpack(">II", png[16:24])
-    assert size == ((1200, 520) if name.startswith("evaluation") else (900, 560))
+    assert size == {"evaluation": (1200, 520), "daily": (900, 340)}.get(name.partition(",")[0], (900, 560))
     assert len(png) < 90_000
 
 
-@pytest.mark.parametrize("name", ["loss", "evaluation", "probabilities"])
+@pytest.mark.parametrize("name", ["loss", "evaluation", "probabilities", "daily"])
 def test_the_same_numbers_give_the_same_bytes_whatever_the_settings(name: str) -> None:
     expected = DRAWN[name]()
     assert b"Software" not in expected
@@ -228,3 +240,23 @@ def test_nothing_that_is_drawn_could_be_the_text_of_a_review(draw: Callable[...,
     # Numbers only; the title comes from the flow, which names a model or a file.
     parameters = inspect.signature(draw).parameters
     assert [name for name, taken in parameters.items() if taken.annotation == "str"] == ["title"]
+
+
+def test_a_day_without_a_value_is_a_gap_and_the_axis_has_all_days() -> None:
+    [axes] = figures._daily_figure(COURSE).axes
+    assert texts(axes) == ["", "", "Known", "known words", "limit", "expected", "another model"]
+    drawn = [value for _, value in points(axes, "known words")]
+    np.testing.assert_array_equal(drawn, SHARES)
+    first, last = axes.get_xlim()
+    assert last - first == pytest.approx(89 + 1.4)
+
+
+def test_another_model_is_marked_at_the_start_of_its_first_day() -> None:
+    [axes] = figures._daily_figure(COURSE).axes
+    (x, _), _ = points(axes, "another model")
+    assert x == DAYS[30].toordinal() - 0.5
+
+
+def test_a_limit_that_is_far_from_all_values_is_shown() -> None:
+    [axes] = figures._daily_figure(COURSE._replace(lines={"length": [0.001] * 90}, kind="log", limit=1.0)).axes
+    assert axes.get_ylim()[0] < figures.LEAST_SHOWN < 1.0 < axes.get_ylim()[1]

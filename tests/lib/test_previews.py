@@ -53,7 +53,7 @@ def rows_of(data: Layout) -> dict[str, tuple[str, float, bool]]:
 def check(found: previews.Preview, data: Layout) -> None:
     """Compares with the rows one by one."""
     rows = rows_of(data)
-    after, _ = other()([review for review, *_ in rows.values()])
+    after, *_ = other()([review for review, *_ in rows.values()])
     distances = np.abs(after - np.array([probability for _, probability, _ in rows.values()]))
     flipped = [(new >= np.float32(0.12)) != old for new, (*_, old) in zip(after, rows.values(), strict=True)]
     assert found.flips == (3, len(rows), sum(flipped))

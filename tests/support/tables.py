@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tasks.lib import files
 from tasks.lib.dumps.reader import Block, OpenDump
 from tasks.lib.layout import Layout
+from tasks.lib.profiles import Scores
 from tasks.lib.scores import scored, tables
 
 SHA = "0123456789abcdef" * 4
@@ -31,7 +32,8 @@ def score(dump: Path, folder: Path, *, threshold: float = 0.5, lose: int = 0) ->
                 kept = Block(block.ordinals, block.lines, block.rows[: len(block.rows) - lose], block.spans)
                 count = len(kept.rows)
                 kept.ordinals, kept.lines = kept.ordinals[:count], kept.lines[:count]
-                out.add(kept, np.linspace(0, 1, count, dtype=np.float32), np.arange(count, dtype=np.int32))
+                words = np.arange(count, dtype=np.int32)
+                out.add(kept, Scores(np.linspace(0, 1, count, dtype=np.float32), words, words * 0, int(words.sum())))
             out.publish(opened.counts)
     return table
 

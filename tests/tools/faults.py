@@ -28,7 +28,7 @@ from tasks.running import environment
 
 environment.prepare(command_line=False)
 
-from tasks.lib import files, scoring, verification
+from tasks.lib import files, profiles, scoring, verification
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import SAMPLE, Layout
 from tasks.lib.models import releases
@@ -115,7 +115,7 @@ def probability(table: Path, quarantine: Path, chance: Chance) -> None:
     found[at] = found[at] + moved if 0 <= found[at] + moved <= 1 else found[at] - moved
     labels = ["positive" if value >= threshold else "negative" for value in found]
     columns = {"positive_probability": found.tolist(), "predicted_label": labels}
-    footer = {"rows_positive": labels.count("positive"), "histogram": tables.histogram(found).tolist()}
+    footer = {"rows_positive": labels.count("positive"), "histogram": profiles.histogram(found).tolist()}
     alter(table, columns, **footer)
 
 
@@ -139,7 +139,7 @@ def lost_row(table: Path, quarantine: Path, chance: Chance) -> None:
     kept = stored.filter(np.arange(len(stored)) != chance.randrange(len(stored)))
     rewrite(table, kept)
     positive = values(table, "predicted_label").count("positive")
-    shown = tables.histogram(np.array(values(table, "positive_probability"), np.float32)).tolist()
+    shown = profiles.histogram(np.array(values(table, "positive_probability"), np.float32)).tolist()
     rows = [int(footer[name]) - 1 for name in ("rows_in", "rows_scored")]
     alter(table, rows_positive=positive, histogram=shown, rows_in=rows[0], rows_scored=rows[1])
 

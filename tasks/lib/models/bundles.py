@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import ValidationError
+
 from tasks.lib import errors, files
+from tasks.lib.profiles import Profile
 
 MANIFEST = "manifest.json"
 MODEL = "model.keras"
@@ -16,6 +19,7 @@ WORD_INDEX = "word_index.json"
 NGRAMS = "ngrams.npz"
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.parquet"
+REFERENCE = "reference.json"
 
 
 def model_id(cell: str, made_of: Mapping[str, Any]) -> str:
@@ -96,3 +100,19 @@ def read_metrics(models: Path, wanted: str) -> dict[str, Any]:
     path = models / wanted / METRICS
     with files.input_errors(path, errors.ModelError):
         return cast(dict[str, Any], json.loads(path.read_bytes()))
+
+
+def read_reference(models: Path, wanted: str) -> Profile | None:
+    """The profile of a model's validation reviews; None if the model is gone, or of an earlier version without one.
+
+    Raises `ModelError` if it cannot be read.
+    """
+    path = models / wanted / REFERENCE
+    if not path.exists():
+        return None
+    with files.input_errors(path, errors.ModelError):
+        content = path.read_bytes()
+    try:
+        return Profile.model_validate_json(content)
+    except ValidationError as error:
+        raise _damaged(path, "cannot be read or was altered") from error

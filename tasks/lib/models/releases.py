@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks.lib import errors, files
+from tasks.lib import clock, errors, files
 from tasks.lib.config import ReleaseConfig
 from tasks.lib.models import bundles, comparison
 
@@ -230,4 +229,4 @@ def _record(models: Path, release: Current) -> bool:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat()
+    return clock.now().isoformat()

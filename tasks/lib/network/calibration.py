@@ -6,10 +6,12 @@ scale changes no label.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from tasks.lib.tokens import Labels
 
@@ -34,3 +36,8 @@ def scales(labels: Labels, *parts: Floats) -> list[float]:
     start = np.ones(len(parts)) / len(parts)
     found = minimize(loss, start, method="L-BFGS-B", bounds=[SCALES] * len(parts))
     return [float(factor) for factor in found.x]
+
+
+def probabilities(factors: Sequence[float], *parts: Floats) -> Floats:
+    """The probability of each review from the logits of the parts, each times its factor."""
+    return np.asarray(expit(np.stack(parts, axis=1) @ np.array(factors)))

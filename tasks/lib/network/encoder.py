@@ -45,6 +45,10 @@ class Encoded(NamedTuple):
     """[review, maxlen]"""
     known_tokens: Ids
     """[review]: how many of its words are in the word index, also those that did not fit into `ids`."""
+    rare_tokens: Ids
+    """[review]: how many of these are out of vocabulary"""
+    words: int
+    """of all reviews, known or not"""
     ngram_ids: Ids | None = None
     """[review, most n-grams of one]: those of the whole review, from 1, padded with 0 on the right"""
 
@@ -67,40 +71,46 @@ class Encoder:
         self._long = {word: number for word, number in ids.items() if len(word) > 2 * WIDTH}
 
     def encode(self, reviews: Sequence[str]) -> Encoded:
-        """The ids and the number of known words of each review, in their order."""
+        """The ids of each review and what is counted of its words, in their order."""
         ids = np.empty((len(reviews), self.maxlen), np.int32)
-        known_tokens = np.empty(len(reviews), np.int32)
+        known_tokens, rare_tokens = np.empty((2, len(reviews)), np.int32)
+        total = 0
         found = []
         for chunk in _chunks(reviews):
-            words, counts = self._words(reviews[chunk])
+            words, counts, count = self._words(reviews[chunk])
+            is_common = words < self.num_words
             known_tokens[chunk] = counts
-            self._lay_out(np.where(words < self.num_words, words, UNKNOWN_ID), counts, ids[chunk])
+            rare_tokens[chunk] = np.diff(np.concatenate([[0], np.cumsum(~is_common)])[np.cumsum(counts)], prepend=0)
+            total += count
+            self._lay_out(np.where(is_common, words, UNKNOWN_ID), counts, ids[chunk])
             if self.ngrams is not None:
                 found.append(self.ngrams.find(words - INDEX_FROM, counts))
-        return Encoded(ids, known_tokens, None if self.ngrams is None else ngrams.padded(found))
+        ngram_ids = None if self.ngrams is None else ngrams.padded(found)
+        return Encoded(ids, known_tokens, rare_tokens, total, ngram_ids)
 
     def ranks(self, reviews: Sequence[str]) -> tuple[Ids, Positions]:
         """The ranks of all known words, one after the other, and how many each review has."""
         found = [self._words(reviews[chunk]) for chunk in _chunks(reviews)]
-        words = [np.zeros(0, np.int32), *(words for words, _ in found)]
-        return np.concatenate(words) - INDEX_FROM, np.concatenate([ngrams.NONE, *(counts for _, counts in found)])
+        words = [np.zeros(0, np.int32), *(words for words, _, _ in found)]
+        return np.concatenate(words) - INDEX_FROM, np.concatenate([ngrams.NONE, *(counts for _, counts, _ in found)])
 
-    def _words(self, reviews: Sequence[str]) -> tuple[Ids, Positions]:
-        """The ids of all known words, whatever `num_words`, and how many each review has."""
+    def _words(self, reviews: Sequence[str]) -> tuple[Ids, Positions, int]:
+        """The ids of all known words, whatever `num_words`, how many each review has, and how many words there are."""
         raw = [review.encode(errors="surrogatepass") for review in reviews]
         text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
-        found = self._look_up(text, ends)
+        found, count = self._look_up(text, ends)
         known = np.flatnonzero(found)
         review_ends = np.cumsum([len(review) + 1 for review in raw])
-        return found[known], np.diff(np.searchsorted(ends[known], review_ends), prepend=0)
+        return found[known], np.diff(np.searchsorted(ends[known], review_ends), prepend=0), count
 
-    def _look_up(self, text: bytes, ends: Positions) -> Ids:
-        """The id of the word before each of `ends`; 0 where it is empty or not in the index."""
+    def _look_up(self, text: bytes, ends: Positions) -> tuple[Ids, int]:
+        """The id of the word before each of `ends`, 0 where it is empty or not in the index; how many are not empty."""
         starts = np.empty_like(ends)
         starts[0] = 0
         np.add(ends[:-1], 1, out=starts[1:])
         sizes = ends - starts
+        count = int(np.count_nonzero(sizes))
         numbers: Numbers = np.ndarray((len(text) - WIDTH + 1,), "<u8", text, strides=(1,))
         first = numbers[starts] & MASKS[np.minimum(sizes, WIDTH)]
         found = self._short.look_up(first)
@@ -111,7 +121,7 @@ class Encoder:
         for position in np.flatnonzero(sizes > 2 * WIDTH).tolist():
             start = int(starts[position])
             found[long[position]] = self._long.get(text[start : start + int(sizes[position])], 0)
-        return found
+        return found, count
 
     def _lay_out(self, known: Ids, counts: Positions, ids: Ids) -> None:
         """Writes each review's last ids to the right end of its row, after the start id if that fits."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.lib import arrow, errors, files
+from tasks.lib import arrow, errors, files, profiles
 from tasks.lib.layout import Layout
 from tasks.lib.scores import reports, scored, tables
 from tasks.lib.scores.reports import FileReport
@@ -137,7 +137,7 @@ class _Tally:
         self.report, self._quarantined = report, quarantined
         self.rows = self._positive = 0
         self._last_line = 1  # the header's, or a line of it
-        self._histogram = np.zeros(tables.HISTOGRAM_BINS, np.int64)
+        self._histogram = np.zeros(profiles.PROBABILITY_BINS, np.int64)
 
     def add(self, batch: pa.RecordBatch) -> None:
         if any(column.null_count for column in batch.columns):
@@ -166,7 +166,7 @@ class _Tally:
                 raise _Unsound(f"row {self.rows + int(holds.argmin()) + 1:,}: expected {rule}, found another value")
         self.rows += len(batch)
         self._positive += int(np.count_nonzero(positive))
-        self._histogram += tables.histogram(probabilities)
+        self._histogram += profiles.histogram(probabilities)
         self._last_line = int(lines[-1]) if len(lines) else self._last_line
 
     def close(self) -> None:
@@ -174,8 +174,8 @@ class _Tally:
         report = self.report
         _expect("rows scored", report.scored, self.rows)
         _expect("positive rows", report.positive, self._positive)
-        if report.histogram:  # version 0.1 has none
-            _expect("histogram of the probabilities", report.histogram, self._histogram.tolist())
+        if report.profile.probabilities:  # version 0.1 has none
+            _expect("histogram of the probabilities", report.profile.probabilities, self._histogram.tolist())
 
 
 def _equal(column: pa.Array, value: pa.Array | str) -> npt.NDArray[np.bool_]:
@@ -187,7 +187,9 @@ def _expect(what: str, expected: object, found: object) -> None:
         raise _Unsound(f"{what}: expected {expected}, found {found}")
 
 
-def difference(rows: scored.Rows, probabilities: npt.NDArray[np.float32], known_tokens: npt.NDArray[np.int32]) -> str:
+def difference(
+    rows: scored.Rows, probabilities: npt.NDArray[np.floating[Any]], known_tokens: npt.NDArray[np.integer[Any]]
+) -> str:
     """What is wrong with rows whose model now gives these scores, in one line; empty if nothing is.
 
     A label needs no comparison of its own: `check` holds every label to its probability.

@@ -14,13 +14,15 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.lib import files
 from tasks.lib.layout import Layout
+from tasks.lib.profiles import Profile
 from tasks.lib.scores import tables
 
 
 class FileReport(BaseModel):
     """What became of one dump: scored, exported (it was scored before), or failed. The footer of its table holds it.
 
-    `table`, `quarantine` and `csv` are paths below the data folder, `sha256` is that of the dump.
+    `table`, `quarantine` and `csv` are paths below the data folder, `sha256` is that of the dump. `profile` has the
+    counts that drift is found by; footers of earlier versions have less of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,7 +46,7 @@ class FileReport(BaseModel):
     bytes: int = 0
     threshold: float | None = None
     seconds: float = 0.0
-    histogram: list[int] = []
+    profile: Profile = Profile()
 
     @property
     def rows_quarantined(self) -> int:
@@ -102,7 +104,13 @@ def of_footer(path: str, footer: Mapping[str, str], reasons: dict[str, int]) -> 
         lines_quarantined=int(footer.get("lines_quarantined", 0)),
         bytes=int(footer["bytes_in"]),
         threshold=float(footer["threshold"]),
-        histogram=json.loads(footer.get("histogram", "[]")),
+        profile=Profile(
+            probabilities=json.loads(footer.get("histogram", "[]")),
+            lengths=json.loads(footer.get("lengths", "[]")),
+            rare=json.loads(footer.get("rare", "[]")),
+            words=int(footer.get("words", 0)),
+            known=int(footer.get("words_known", 0)),
+        ),
     )
 
 

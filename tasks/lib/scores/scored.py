@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from tasks.lib import errors
 from tasks.lib.layout import Layout
+from tasks.lib.profiles import Scores
 from tasks.lib.scores import tables
 
 ROWS = 2_048  # at a time, as when they were scored
@@ -130,11 +131,11 @@ def reviews(group: Iterable[Rows]) -> list[str]:
 
 
 def parted(
-    group: Iterable[Rows], probabilities: npt.NDArray[np.float32], known_tokens: npt.NDArray[np.int32]
-) -> Iterator[tuple[Rows, tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]]]:
-    """Each piece of a group with its scores, from those of the whole group."""
+    group: Iterable[Rows], found: Scores
+) -> Iterator[tuple[Rows, tuple[npt.NDArray[np.floating[Any]], npt.NDArray[np.integer[Any]]]]]:
+    """Each piece of a group with its probabilities and known tokens, from the scores of the whole group."""
     start = 0
     for piece in group:
         end = start + len(piece.reviews)
-        yield piece, (probabilities[start:end], known_tokens[start:end])
+        yield piece, (found.probabilities[start:end], found.known_tokens[start:end])
         start = end

@@ -13,14 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.lib import arrow, errors, files
+from tasks.lib import arrow, errors, files, profiles
 from tasks.lib.dumps.header import listed
 from tasks.lib.dumps.reader import Block, Counts, Span
+from tasks.lib.profiles import Scores
 
 OWN_COLUMNS = {
     "row_id": pa.string(),
@@ -48,7 +47,6 @@ QUARANTINE_SCHEMA = pa.schema(
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 8_192, 16 << 20
 DUMP_SUFFIXES = re.compile(r"\.(csv|tsv)(\.(gz|zst|bz2))?$", re.IGNORECASE)
 NOT_A_DUMP = "expected a name that ends in .csv or .tsv, or these with .gz, .zst or .bz2"
-HISTOGRAM_BINS = 20
 STEM_BYTES = 120  # a file name has room for 255 bytes, and hidden, requeued and report names are longer
 REQUEUED = re.compile(r"-[0-9a-f]{16}-requeued$")  # how the stem of a repaired dump ends: whose rows it holds
 
@@ -137,7 +135,7 @@ class Tables:
         self.table, self.quarantine, self.origin, self.carried = table, quarantine, origin, carried
         self.schema = pa.schema(OWN_COLUMNS | {name: pa.string() for name in carried.values()})
         self.scored = self.positive = 0
-        self.histogram = np.zeros(HISTOGRAM_BINS, np.int64)  # of the probabilities
+        self.profile = profiles.Profile()
         self.table_sha256 = self.quarantine_sha256 = ""  # known when they are published
         self.reasons: Counter[str] = Counter()
         self.lines_quarantined = 0
@@ -162,34 +160,32 @@ class Tables:
             with suppress(OSError):  # what stays is hidden, and swept by the next run
                 files.remove(files.partial(final))
 
-    def add(self, block: Block, probabilities: npt.NDArray[np.float32], known_tokens: npt.NDArray[np.int32]) -> None:
+    def add(self, block: Block, scores: Scores) -> None:
         """Writes the rows of a block with their scores, and its spans. Raises `OutputError`."""
         if block.rows:
             with files.output_errors(self.table):
-                self._write_scores(block, probabilities, known_tokens)
+                self._write_scores(block, scores)
         if block.spans:
             with files.output_errors(self.quarantine):
                 self._write_quarantine(block.spans)
 
-    def _write_scores(
-        self, block: Block, probabilities: npt.NDArray[np.float32], known_tokens: npt.NDArray[np.int32]
-    ) -> None:
+    def _write_scores(self, block: Block, scores: Scores) -> None:
         origin, count = self.origin, len(block.rows)
-        positive = probabilities >= origin.threshold
+        positive = scores.probabilities >= origin.threshold
         arrays = [
             arrow.text([f"{origin.input_sha256[:16]}-{ordinal}" for ordinal in block.ordinals]),
             arrow.text([origin.source_file] * count),
             arrow.numbers(block.lines, pa.int64()),
-            arrow.numbers(probabilities, pa.float32()),
+            arrow.numbers(scores.probabilities, pa.float32()),
             arrow.text(["positive" if is_positive else "negative" for is_positive in positive.tolist()]),
-            arrow.numbers(known_tokens, pa.int32()),
+            arrow.numbers(scores.known_tokens, pa.int32()),
             arrow.text([origin.model_id] * count),
         ]
         columns = list(zip(*block.rows, strict=True))
         arrays += [arrow.text(columns[position]) for position in self.carried]
         self._row_group.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
         self.positive += int(positive.sum())
-        self.histogram += histogram(probabilities)
+        self.profile += profiles.count(scores)
         if (
             sum(len(batch) for batch in self._row_group) >= ROW_GROUP_ROWS
             or sum(batch.nbytes for batch in self._row_group) >= ROW_GROUP_BYTES
@@ -249,7 +245,11 @@ class Tables:
             "header": json.dumps(self.origin.header),
             "delimiter": self.origin.delimiter,
             "quarantined": json.dumps(self.reasons),
-            "histogram": json.dumps(self.histogram.tolist()),
+            "histogram": json.dumps(self.profile.probabilities),
+            "lengths": json.dumps(self.profile.lengths),
+            "rare": json.dumps(self.profile.rare),
+            "words": self.profile.words,
+            "words_known": self.profile.known,
         }
         with files.output_errors(self.table):
             for writer, final in ((self._quarantine_writer, self.quarantine), (self._score_writer, self.table)):
@@ -270,12 +270,6 @@ class Tables:
             else:
                 files.place(files.partial(self.quarantine), self.quarantine)
             files.place(files.partial(self.table), self.table)
-
-
-def histogram(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """How many of the probabilities are in each of `HISTOGRAM_BINS` bins of the same width."""
-    bins = np.minimum((probabilities * HISTOGRAM_BINS).astype(np.intp), HISTOGRAM_BINS - 1)
-    return np.bincount(bins, minlength=HISTOGRAM_BINS)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.lib import errors
 from tasks.lib.models import bundles, releases
+from tasks.lib.profiles import Profile
 from tests.support.models import add
 
 
@@ -48,3 +49,17 @@ def test_a_damaged_bundle_that_is_used(tmp_path: Path, damage: Callable[[Path], 
     with pytest.raises(errors.ModelError):
         releases.promote(tmp_path, model_id)
     assert not (tmp_path / "current.json").exists()
+
+
+def test_a_reference_that_is_missing_or_damaged(tmp_path: Path) -> None:
+    model_id = add(tmp_path, 1, 0.8)
+    assert bundles.read_reference(tmp_path, model_id) is None
+    assert bundles.read_reference(tmp_path, "gru-000000000000") is None
+    path = tmp_path / model_id / bundles.REFERENCE
+    path.write_bytes(Profile(probabilities=[1] * 20).model_dump_json().encode())
+    found = bundles.read_reference(tmp_path, model_id)
+    assert found is not None
+    assert found.rows == 20
+    path.write_bytes(b"[]")
+    with pytest.raises(errors.ModelError, match=r"reference\.json: cannot be read"):
+        bundles.read_reference(tmp_path, model_id)

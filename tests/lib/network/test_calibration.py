@@ -15,6 +15,11 @@ def drawn(logits: calibration.Floats) -> Labels:
     return (np.random.default_rng(1).random(len(logits)) < expit(logits)).astype(np.uint8)
 
 
+def test_parts_that_do_not_count_by_their_factors() -> None:
+    found = calibration.probabilities([2.0, 0.5], np.array([0.0, 1.0]), np.array([0.0, -2.0]))
+    np.testing.assert_allclose(found, expit([0.0, 1.0]))
+
+
 def test_a_confident_network_that_stays_so() -> None:
     honest = np.random.default_rng(0).normal(0, 2, 20_000)
     labels = drawn(honest)

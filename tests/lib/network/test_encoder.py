@@ -16,7 +16,7 @@ INDEX |= {f"w{number}": 7 + number for number in range(1, 3000)}
 LETTERS = "abAB É'\u00a0\0\t\n.<br />-0😀"
 
 
-def plainly(review: str, num_words: int, maxlen: int) -> tuple[list[int], int]:
+def plainly(review: str, num_words: int, maxlen: int) -> tuple[list[int], list[int]]:
     """The rule, word by word."""
     for old, new in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", strict=True):
         review = review.replace(old, new)
@@ -24,7 +24,8 @@ def plainly(review: str, num_words: int, maxlen: int) -> tuple[list[int], int]:
         review = review.replace(mark, " ")
     ranks = [INDEX[word] for word in review.split(" ") if word in INDEX]
     ids = [1] + [rank + 3 if rank + 3 < num_words else 2 for rank in ranks]
-    return ([0] * maxlen + ids)[-maxlen:], len(ranks)
+    words = [word for word in review.split(" ") if word]
+    return ([0] * maxlen + ids)[-maxlen:], [len(ranks), ids.count(2), len(words)]
 
 
 def assert_encodes_plainly(reviews: list[str], num_words: int = 1000, maxlen: int = 8) -> None:
@@ -32,7 +33,9 @@ def assert_encodes_plainly(reviews: list[str], num_words: int = 1000, maxlen: in
     expected = [plainly(review, num_words, maxlen) for review in reviews]
     assert found.ids.dtype == found.known_tokens.dtype == np.int32
     assert found.ids.tolist() == [ids for ids, _ in expected]
-    assert found.known_tokens.tolist() == [count for _, count in expected]
+    counts = zip(found.known_tokens.tolist(), found.rare_tokens.tolist(), strict=True)
+    assert list(map(list, counts)) == [counts[:2] for _, counts in expected]
+    assert found.words == sum(counts[2] for _, counts in expected)
 
 
 @pytest.mark.parametrize(
