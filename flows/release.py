@@ -19,6 +19,7 @@ import logging
 from cyclopts import App
 
 from tasks.lib import errors
+from tasks.lib.labels import asked
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, comparison, releases
 from tasks.lib.scores import flips, lineage, scored
@@ -32,14 +33,16 @@ app = App(name="release.py", help=__doc__, version_flags=[], help_format="plaint
 @app.default
 def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
     """List all models with their test accuracy; an asterisk marks the current one."""
-    models = Layout(data_dir.resolve()).models
+    data = Layout(data_dir.resolve())
+    models, measured = data.models, asked.accuracies(data.labels)
     current = releases.read_current(models)
     known = bundles.model_ids(models)
     if not known:
         log.info("No models in %s. Train one with `python flows/train.py`.", models)
     for model_id in known:
         mark = "*" if current and current.model_id == model_id else " "
-        log.info("%s %-24s %s", mark, model_id, _facts(models, model_id))
+        own = f"  own reviews {measured[model_id]}" if model_id in measured else ""
+        log.info("%s %-24s %s%s", mark, model_id, _facts(models, model_id), own)
 
 
 def _facts(models: Path, model_id: str) -> str:

@@ -24,6 +24,7 @@ from tasks.lib import files
 from tasks.lib.config import (
     CorpusConfig,
     FitConfig,
+    LabelsConfig,
     LanguageConfig,
     NetworkConfig,
     Preset,
@@ -35,16 +36,19 @@ from tasks.lib.config import (
     with_preset,
 )
 from tasks.lib.corpus.sources import sources, unlabelled_source
+from tasks.lib.labels import answers
+from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
 from tasks.running import command_line, events, locks
 from tasks.training import caching
-from tasks.training.artifacts import Bundle
+from tasks.training.artifacts import Bundle, Corpus, Labels
 from tasks.training.baseline import evaluate_baseline
 from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
+from tasks.training.labels import own_corpus, read_labels
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network
@@ -72,6 +76,7 @@ def train(
     data_dir: Path = Path("data"),
     refresh: bool = False,
     preset: Preset = "article",
+    labels: LabelsConfig = LabelsConfig(),
 ) -> None:
     """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model. Each step is cached.
 
@@ -86,7 +91,8 @@ def train(
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
-        bundle = pipeline(step, corpus, shards, network, fit)
+        found = answers.find(data.labels, corpus.review_column)
+        bundle = pipeline(step, corpus, shards, network, fit, found, labels)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
     log_training(data, bundle, verdict)
@@ -95,29 +101,56 @@ def train(
 
 
 def pipeline(
-    step: caching.Runner, corpus: CorpusConfig, shards: ShardConfig, network: NetworkConfig, fit: FitConfig
+    step: caching.Runner,
+    corpus: CorpusConfig,
+    shards: ShardConfig,
+    network: NetworkConfig,
+    fit: FitConfig,
+    found: LabelFiles | None = None,
+    labels: LabelsConfig = LabelsConfig(),
 ) -> Bundle:
-    """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do."""
+    """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do.
+
+    `found` are the files of labels, if there are some.
+    """
     check_reading(corpus, network)
-    labelled = step(download_corpus, sources(corpus))
-    unlabelled = step(read_unlabelled, labelled, unlabelled_source(corpus)) if corpus.unlabelled else None
-    prepared = step(write_shards, labelled, shards)
-    vectors = step(learn_vectors, labelled, unlabelled, VectorsConfig.of(shards, network)) if network.vectors else None
+    labelled, own = reviews_of(step, corpus, found, labels)
+    unlabelled = step(read_unlabelled, labelled, own, unlabelled_source(corpus)) if corpus.unlabelled else None
+    prepared = step(write_shards, labelled, own, shards)
+    vectors = (
+        step(learn_vectors, labelled, own, unlabelled, VectorsConfig.of(shards, network)) if network.vectors else None
+    )
     language = LanguageConfig.of(shards, network)
-    pretrained = step(pretrain_network, labelled, unlabelled, vectors, language) if network.pretrain_epochs else None
+    pretrained = (
+        step(pretrain_network, labelled, own, unlabelled, vectors, language) if network.pretrain_epochs else None
+    )
     fitted = step(fit_network, prepared, pretrained or vectors, network, fit)
-    baseline = step(evaluate_baseline, labelled, SplitConfig(validation_split=shards.validation_split))
-    calibrated = step(calibrate_network, labelled, prepared, fitted, baseline)
-    evaluation = step(evaluate_network, labelled, prepared, fitted, calibrated)
+    baseline = step(evaluate_baseline, labelled, own, SplitConfig(validation_split=shards.validation_split))
+    calibrated = step(calibrate_network, labelled, own, prepared, fitted, baseline)
+    evaluation = step(evaluate_network, labelled, own, prepared, fitted, calibrated)
     plots = step(render_plots, fitted, evaluation, pretrained)
     made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)
-    return step(write_bundle, *made, unlabelled, vectors, pretrained)
+    return step(write_bundle, *made, own, unlabelled, vectors, pretrained)
+
+
+def reviews_of(
+    step: caching.Runner, corpus: CorpusConfig, found: LabelFiles | None, labels: LabelsConfig
+) -> tuple[Corpus, Labels | None]:
+    """The corpus, and the labelled reviews of one's own beside it, if there are any."""
+    if corpus.corpus == "own":
+        return step(own_corpus, found, labels), None
+    labelled = step(download_corpus, sources(corpus))
+    own = step(read_labels, labelled, found, labels) if found else None
+    # Files of rows that nobody has labelled yet change nothing.
+    return labelled, None if own and own is not caching.UNKNOWN and not own.reviews else own
 
 
 def sweep(data: Layout) -> None:
     """Removes what killed trainings left half-written."""
     for folder in (data.raw, data.shards, data.work, data.cache / "recipes"):
         files.sweep(folder)
+    with locks.waiting(data.locks / locks.LABELS):
+        files.sweep(data.labels)
     with locks.waiting(data.locks / locks.RELEASE):
         files.sweep(data.models)
 
@@ -139,6 +172,7 @@ def main(
     shards: Annotated[ShardConfig, Parameter(name="*")] = ShardConfig(),
     network: Annotated[NetworkConfig, Parameter(name="*")] = NetworkConfig(),
     fit: Annotated[FitConfig, Parameter(name="*")] = FitConfig(),
+    labels: Annotated[LabelsConfig, Parameter(name="*")] = LabelsConfig(),
     release: Annotated[ReleaseConfig, Parameter(name="*")] = ReleaseConfig(),
     data_dir: command_line.DataDir = command_line.DEFAULT_DATA,
     refresh: Annotated[bool, Parameter(negative="", help="Run every step again.")] = False,
@@ -149,12 +183,13 @@ def main(
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
     if explain:
         explanation = caching.Explanation(Layout(data_dir.resolve()))
-        pipeline(explanation, *with_preset(preset, corpus, shards, network, fit))
+        found = answers.find(explanation.data.labels, corpus.review_column)
+        pipeline(explanation, *with_preset(preset, corpus, shards, network, fit), found, labels)
         for step in explanation.done:
             log.info("%-10s %s", step.name, step.result)
         return
     with temporary_server.running():
-        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh, preset)
+        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh, preset, labels)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from flows import prune, release, report, score, train, verify
+from flows import label, prune, release, report, score, train, verify
 from tasks.lib import config
 from tasks.lib.config import StageConfig
 from tasks.lib.models import bundles, releases
@@ -25,8 +25,10 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 README_LINES = 100
 OPTIONS = {
     "docs/training.md": (
-        config.CorpusConfig, config.ShardConfig, config.NetworkConfig, config.FitConfig, config.ReleaseConfig,
+        config.CorpusConfig, config.ShardConfig, config.NetworkConfig, config.FitConfig, config.LabelsConfig,
+        config.ReleaseConfig,
     ),
+    "docs/labels.md": (config.AskConfig,),
     "docs/scoring.md": (config.ScoreConfig,),
     "docs/production.md": (config.RunnerConfig, config.VerifyConfig),
     "docs/drift.md": (config.ReportConfig,),
@@ -84,7 +86,7 @@ def test_an_option_that_its_page_lacks_or_describes_differently(page: str, row: 
 
 def test_an_option_in_the_docs_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"--watch", "--param", "--state", "--rows"}  # of `prefect` and `make bench`
-    for app in (train.app, score.app, prune.app, release.app, verify.app, report.app):
+    for app in (train.app, score.app, prune.app, release.app, verify.app, report.app, label.app):
         app("--help", result_action="return_value")
         known |= set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
     assert set(found(r"^\| `(--[a-z0-9-]+)`")) <= known
@@ -106,6 +108,7 @@ def test_a_column_that_the_docs_lack(column: str) -> None:
         bundles.METRICS,
         bundles.PREDICTIONS,
         bundles.REFERENCE,
+        bundles.OWN_PREDICTIONS,
         releases.CURRENT,
         releases.RELEASES,
     ],

@@ -35,6 +35,7 @@ HOUSE = {
     "tasks/lib/dumps":   "| bz2:packing backports:packing",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger scipy:drift",
+    "tasks/lib/labels":  "tasks/lib/dumps tasks/lib/scores tasks/lib/network | pyarrow:sample",
     "tasks/lib/models":  "| pyarrow:predictions scipy:comparison",
     "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
 }

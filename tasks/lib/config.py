@@ -30,8 +30,10 @@ Config = TypeVar("Config", bound=StageConfig)
 class CorpusConfig(StageConfig):
     """Which labelled reviews to train on, and where they come from."""
 
-    corpus: Literal["imdb", "sample"] = Field(
-        "imdb", description="The IMDB reviews, or the small synthetic corpus in data/sample."
+    corpus: Literal["imdb", "sample", "own"] = Field(
+        "imdb",
+        description="The IMDB reviews, the small synthetic corpus in data/sample, or the labelled reviews in "
+        "data/labels alone.",
     )
     archive: str | None = Field(
         None, description="Path or URL of an imdb.npz, instead of the official address of the corpus."
@@ -48,7 +50,9 @@ class CorpusConfig(StageConfig):
         "of a dump, or `official` for the official address of the former (84 MB). Default: none.",
     )
     review_column: str = Field(
-        "review", min_length=1, description="Name of the column that holds the review, if --unlabelled is a dump."
+        "review",
+        min_length=1,
+        description="Name of the column that holds the review, in data/labels and in a dump of --unlabelled.",
     )
 
 
@@ -228,6 +232,33 @@ def _filled(preset: str, config: Config) -> Config:
     return type(config)(**PRESETS[preset].get(type(config), {}) | config.model_dump(include=config.model_fields_set))
 
 
+class LabelsConfig(StageConfig):
+    """How the labelled reviews in data/labels are read, and how much they count."""
+
+    label_column: str | None = Field(
+        None,
+        min_length=1,
+        description="Name of the column with the labels in data/labels; default: label, or sentiment.",
+    )
+    stars: int | None = Field(
+        None,
+        ge=5,
+        le=10,
+        multiple_of=5,
+        description="The labels are stars, 5 or 10 at most; 3 of 5, and 5 and 6 of 10, are left out.",
+    )
+    labels_weight: float = Field(
+        1.0, gt=0, le=1000, description="How much a review of data/labels counts in training beside one of the corpus."
+    )
+
+
+class AskConfig(StageConfig):
+    """How many labels to ask for, and for which rows."""
+
+    rows: int = Field(200, ge=1, le=100_000, description="Rows to ask for.")
+    days: float = Field(7, gt=0, le=36_500, description="Ask for rows that were scored within so many days.")
+
+
 def check_reading(corpus: CorpusConfig, network: NetworkConfig) -> None:
     """Raises `InputError` if the network cannot learn from plain reviews as it is asked to."""
     if network.pretrain_epochs and network.layers > 1:
@@ -245,7 +276,7 @@ def check_reading(corpus: CorpusConfig, network: NetworkConfig) -> None:
 class ReleaseConfig(StageConfig):
     """When a new model replaces the current one."""
 
-    force: bool = Field(False, description="Make the new model current even if it is worse, or from the sample corpus.")
+    force: bool = Field(False, description="Make the new model current even if it is worse, or from another corpus.")
     margin: float = Field(
         -0.5,
         ge=-100,

@@ -24,6 +24,7 @@ class Layout:
         self.csv = self.scores / "_csv"  # score tables as CSV, for spreadsheets
         self.ledger = root / "ledger.sqlite"  # the index of what stands; made again from the tables if it is lost
         self.quarantine = root / "quarantine"  # records that could not be scored; only their owner can read them
+        self.labels = root / "labels"  # labelled reviews of one's own; only their owner can read what is written there
         self.cache = root / ".cache"  # Prefect's task results: the index of what has been made
         self.locks = root / ".locks"  # lock files; the kernel releases those of a killed process
 

@@ -16,6 +16,7 @@ log = logging.getLogger(environment.LOGGER)
 
 TRAINING = "train.lock"
 RELEASE = "release.lock"  # held by whoever writes current.json and releases.jsonl
+LABELS = "label.lock"  # held by whoever asks for labels
 SCORING = "score.lock"  # held by whoever writes tables, reports and the ledger
 
 

@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.lib import clock, errors, files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.profiles import Profile
-from tasks.lib.scores.reports import FileReport
+from tasks.lib.scores.reports import NAME, FileReport
 from tasks.running import environment, progress
 from tasks.scoring.run import ScoringRun
 
@@ -56,7 +56,7 @@ def _write(run: ScoringRun, drift: Drift, finished: datetime) -> Path:
     from tasks.lib import figures
 
     reports = run.reports
-    path = run.data.reports / f"{finished:%Y%m%dT%H%M%S.%fZ}.json"
+    path = run.data.reports / f"{finished:{NAME}}.json"
     threshold = next((report.threshold for report in reports if report.threshold is not None), None)
     counts = np.array(sum((report.profile for report in reports), Profile()).probabilities or [0])
     edges = np.linspace(0, 1, len(counts) + 1)

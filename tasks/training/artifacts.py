@@ -94,6 +94,14 @@ class Unlabelled(Record):
     path: str
 
 
+class Labels(Record):
+    """Labelled reviews of one's own, as ranks of words; `conflicts` of them had two labels."""
+
+    path: str
+    reviews: int
+    conflicts: int
+
+
 class Start(Record):
     """What a training starts from: the weights of the network's first layers."""
 
@@ -137,9 +145,13 @@ class Calibrated(Record):
 
 
 class Evaluation(Record):
-    """Metrics on the test reviews, the file of their predictions, and the curves that the evaluation plot shows."""
+    """Metrics on the test reviews, the file of their predictions, and the curves that the evaluation plot shows.
+
+    `own_predictions` is the file of those of one's own test reviews, or "".
+    """
 
     predictions: str
+    own_predictions: str
     metrics: dict[str, Any]
     curves: dict[str, list[float]]
 

@@ -11,10 +11,10 @@ from prefect import task
 
 from tasks.lib import files
 from tasks.lib.config import SplitConfig
-from tasks.lib.corpus import imdb, shards
+from tasks.lib.corpus import reviews
 from tasks.lib.layout import Layout
 from tasks.running import environment
-from tasks.training.artifacts import Baseline, Corpus
+from tasks.training.artifacts import Baseline, Corpus, Labels
 from tasks.training.caching import MadeFrom
 
 VOCABULARY = "ngrams.npz"
@@ -27,7 +27,7 @@ log = logging.getLogger(environment.LOGGER)
     task_run_name="baseline on {labelled.corpus}",
     cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn")),
 )
-def evaluate_baseline(labelled: Corpus, config: SplitConfig, data_dir: Path) -> Baseline:
+def evaluate_baseline(labelled: Corpus, labels: Labels | None, config: SplitConfig, data_dir: Path) -> Baseline:
     """Fits the n-gram baseline and measures it on the test reviews.
 
     It learns from the reviews that the network is fitted to, without those kept for validation, but reads them whole
@@ -37,9 +37,10 @@ def evaluate_baseline(labelled: Corpus, config: SplitConfig, data_dir: Path) -> 
 
     started = time.perf_counter()
     data = Layout(data_dir)
-    splits = shards.splits(*imdb.load(data_dir / labelled.archive), config.validation_split)
+    own_labels = data_dir / labels.path if labels else None
+    splits = reviews.splits(labelled.corpus, data_dir / labelled.archive, config.validation_split, own_labels)
     train, test = splits["train"], splits["test"]
-    fitted = regression.fit(train.ranks, train.labels)
+    fitted = regression.fit(train.ranks, train.labels, train.weights)
     accuracy = fitted.accuracy(test.ranks, test.labels)
     log.info("n-grams: test accuracy %.2f%%", 100 * accuracy)
     identity = files.digest(accuracy, files.arrays_digest([*fitted.vocabulary.keys, fitted.weights]), fitted.intercept)

@@ -12,13 +12,13 @@ import numpy as np
 from prefect import task
 
 from tasks.lib import files, profiles
-from tasks.lib.corpus import imdb, shards
+from tasks.lib.corpus import reviews, shards
 from tasks.lib.layout import Layout
 from tasks.lib.models import slices
 from tasks.lib.network import ngrams
 from tasks.lib.network.forward import Scorer
 from tasks.running import environment
-from tasks.training.artifacts import Baseline, Calibrated, Corpus, Fitted, Shards
+from tasks.training.artifacts import Baseline, Calibrated, Corpus, Fitted, Labels, Shards
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -30,7 +30,7 @@ log = logging.getLogger(environment.LOGGER)
     cache_policy=MadeFrom(libraries=("numpy", "scipy", "tensorflow", "keras")),
 )
 def calibrate_network(
-    labelled: Corpus, prepared: Shards, fitted: Fitted, baseline: Baseline, data_dir: Path
+    labelled: Corpus, labels: Labels | None, prepared: Shards, fitted: Fitted, baseline: Baseline, data_dir: Path
 ) -> Calibrated:
     """Scales the logits of the network, and of the n-grams, to the least loss on the validation reviews."""
     with environment.quiet_import():
@@ -38,9 +38,10 @@ def calibrate_network(
     from tasks.lib.network import calibration  # scipy takes half a second to load
 
     data = Layout(data_dir)
-    blocks = list(shards.read_row_groups(shards.row_groups(shards.paths(data_dir / prepared.folder, "validation"))))
-    ids, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    splits = shards.splits(*imdb.load(data_dir / labelled.archive), prepared.config.validation_split)
+    ids, truth, counts = shards.read(data_dir / prepared.folder, "validation")
+    share = prepared.config.validation_split
+    own_labels = data_dir / labels.path if labels else None
+    splits = reviews.splits(labelled.corpus, data_dir / labelled.archive, share, own_labels)
     ranks = splits["validation"].ranks
     parts = [calibration.logits(Scorer(data_dir / fitted.model)(ids))]
     weights = None
@@ -49,7 +50,7 @@ def calibrate_network(
         vocabulary = ngrams.load(data_dir / baseline.vocabulary)
         found = vocabulary.find(*ngrams.flat(ranks))
         parts.append(found.sums(weights[1:]) + weights[0])
-    scales = calibration.scales(labels, *parts)
+    scales = calibration.scales(truth, *parts, weights=counts)
     scale, *others = scales
     facts = slices.facts(ranks, {}, prepared.config.num_words)
     probabilities = calibration.probabilities(scales, *parts)

@@ -12,16 +12,16 @@ import numpy.typing as npt
 from prefect import task
 
 from tasks.lib import errors, files, tokens
-from tasks.lib.corpus import imdb, shards
+from tasks.lib.corpus import reviews, shards
 from tasks.lib.layout import Layout
 from tasks.lib.models import predictions, slices
-from tasks.lib.models.predictions import Predictions
+from tasks.lib.models.predictions import OwnPredictions, Predictions
 from tasks.lib.network import ngrams
 from tasks.lib.network.forward import Scorer
 from tasks.lib.network.ngrams import Ranks
 from tasks.lib.tokens import Ids
 from tasks.running import environment
-from tasks.training.artifacts import Calibrated, Corpus, Evaluation, Fitted, Shards
+from tasks.training.artifacts import Calibrated, Corpus, Evaluation, Fitted, Labels, Shards
 from tasks.training.caching import MadeFrom
 
 Probabilities = npt.NDArray[np.float32]
@@ -31,6 +31,7 @@ log = logging.getLogger(environment.LOGGER)
 THRESHOLD = 0.5
 BLOCK_ROWS = 5000
 SHORT_WORDS = 20  # many users have a sentence, not a page
+OWN_METRICS = ("accuracy", "loss", "auc", "calibration_error")
 TOLERANCE = 0.01  # between Keras, on a GPU in TF32, and the scorer: rounding alone stays below it
 
 
@@ -40,9 +41,9 @@ TOLERANCE = 0.01  # between Keras, on a GPU in TF32, and the scorer: rounding al
     cache_policy=MadeFrom(libraries=("numpy", "pyarrow", "scipy", "scikit-learn", "keras", "tensorflow")),
 )
 def evaluate_network(
-    labelled: Corpus, prepared: Shards, fitted: Fitted, calibrated: Calibrated, data_dir: Path
+    labelled: Corpus, labels: Labels | None, prepared: Shards, fitted: Fitted, calibrated: Calibrated, data_dir: Path
 ) -> Evaluation:
-    """Scores the test reviews with the code that scores new ones, and measures the result.
+    """Scores the test reviews with the code that scores new ones, and measures the result; one's own ones apart.
 
     Keras scores them too, on the device of the training: a model whose scores differ is an error.
     """
@@ -51,9 +52,8 @@ def evaluate_network(
     from tasks.lib.network import metrics  # scikit-learn takes a second to load
 
     data = Layout(data_dir)
-    blocks = list(shards.read_row_groups(shards.row_groups(shards.paths(data_dir / prepared.folder, "test"))))
-    ids, labels = (np.concatenate(part) for part in zip(*blocks, strict=True))
-    ranks = imdb.load(data_dir / labelled.archive)[1].ranks
+    ids, truth, _ = shards.read(data_dir / prepared.folder, "test")
+    ranks = reviews.test(labelled.corpus, data_dir / labelled.archive).ranks
     vocabulary = ngrams.load(data_dir / calibrated.ngrams) if calibrated.ngrams else None
     scorer = Scorer(data_dir / calibrated.model)
     model.choose_device(fitted.config.device)
@@ -65,30 +65,50 @@ def evaluate_network(
             f"{calibrated.model}: Keras and the scorer differ by {difference:.4f}, at most {TOLERANCE} was expected. "
             "The model is not released; please report it with its configuration."
         )
-    measured = metrics.evaluate(labels, probabilities, THRESHOLD) | {"keras_difference": difference}
+    measured = metrics.evaluate(truth, probabilities, THRESHOLD) | {"keras_difference": difference}
     before = metrics.uncalibrated(probabilities, calibrated.temperature)
     measured |= {
         "temperature": calibrated.temperature,
-        "calibration_error_before": metrics.calibration_error(labels, before),
+        "calibration_error_before": metrics.calibration_error(truth, before),
     }
-    ends = _cut(ranks, SHORT_WORDS)
-    short = _in_blocks(scorer, tokens.padded(ends, prepared.config.num_words, prepared.config.maxlen), ends, vocabulary)
-    measured["short_reviews"] = {"words": SHORT_WORDS} | metrics.evaluate(labels, short, THRESHOLD)
+
+    def score(some: Ranks) -> Probabilities:
+        return _in_blocks(
+            scorer, tokens.padded(some, prepared.config.num_words, prepared.config.maxlen), some, vocabulary
+        )
+
+    short = score(_cut(ranks, SHORT_WORDS))
+    measured["short_reviews"] = {"words": SHORT_WORDS} | metrics.evaluate(truth, short, THRESHOLD)
     log.info("test accuracy %.2f%%, loss %.4f", 100 * measured["accuracy"], measured["loss"])
-    curves = metrics.curves(labels, probabilities)
+    mine = reviews.own_test(labelled.corpus, data_dir / labelled.archive, data_dir / labels.path if labels else None)
+    others = None
+    if mine is not None and len(mine.labels):
+        others = OwnPredictions(mine.identities, mine.labels, score(mine.split().ranks))
+        found = metrics.evaluate(others.labels, others.probabilities, THRESHOLD)
+        measured["own"] = {"reviews": len(mine.labels)} | {name: found[name] for name in OWN_METRICS}
+        log.info("own test reviews: %s, accuracy %.2f%%", f"{len(mine.labels):,}", 100 * found["accuracy"])
+    curves = metrics.curves(truth, probabilities)
     word_index = tokens.read_word_index(data_dir / labelled.word_index)
     facts = slices.facts(ranks, word_index, prepared.config.num_words)
-    identity = files.digest(measured, curves, files.arrays_digest([labels, probabilities, *facts]))
-    path = data.work / f"predictions-{identity[:16]}.parquet"
-    with files.new_file(path) as temporary:
-        predictions.write(temporary, Predictions(labels, probabilities, facts))
+    identity = files.digest(measured, curves, files.arrays_digest([truth, probabilities, *facts]))
+    made = [_written(data, f"predictions-{identity[:16]}.parquet", Predictions(truth, probabilities, facts))]
+    if others:
+        identity = files.digest(identity, files.arrays_digest(others))
+        made.append(_written(data, f"predictions-own-{identity[:16]}.parquet", others))
     return Evaluation(
         identity=identity,
-        made_files={data.relative(path): files.sha256(path)},
-        predictions=data.relative(path),
+        made_files={path: files.sha256(data_dir / path) for path in made},
+        predictions=made[0],
+        own_predictions=made[1] if others else "",
         metrics=measured,
         curves=curves,
     )
+
+
+def _written(data: Layout, name: str, made: Predictions | OwnPredictions) -> str:
+    with files.new_file(data.work / name) as temporary:
+        predictions.write(temporary, made)
+    return data.relative(data.work / name)
 
 
 def _in_blocks(

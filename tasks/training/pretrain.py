@@ -10,14 +10,14 @@ from prefect import task
 
 from tasks.lib import files
 from tasks.lib.config import LanguageConfig
-from tasks.lib.corpus import imdb, shards, unlabelled
+from tasks.lib.corpus import reviews, unlabelled
 from tasks.lib.corpus.unlabelled import Texts
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams
 from tasks.lib.network.checkpoint import Checkpoint
 from tasks.running import environment, progress
 from tasks.training import caching
-from tasks.training.artifacts import Corpus, Pretrained, Start, Unlabelled
+from tasks.training.artifacts import Corpus, Labels, Pretrained, Start, Unlabelled
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -29,19 +29,25 @@ log = logging.getLogger(environment.LOGGER)
     cache_policy=MadeFrom(libraries=("tensorflow", "keras", "numpy")),
 )
 def pretrain_network(
-    labelled: Corpus, more: Unlabelled | None, vectors: Start | None, config: LanguageConfig, data_dir: Path
+    labelled: Corpus,
+    labels: Labels | None,
+    more: Unlabelled | None,
+    vectors: Start | None,
+    config: LanguageConfig,
+    data_dir: Path,
 ) -> Pretrained:
     """Trains the embedding and the recurrent layer as a language model; a killed one resumes after its last epoch."""
     with environment.quiet_import():  # here, so that a run from the cache loads no TensorFlow
         from tasks.lib.network import language, model
 
     data = Layout(data_dir)
-    key = caching.key(pretrain_network, labelled, more, vectors, config)
+    key = caching.key(pretrain_network, labelled, labels, more, vectors, config)
     checkpoint = Checkpoint(data.work / f"{key}.checkpoint.npz")
     if checkpoint.is_damaged():
         log.warning("%s: damaged, so the pre-training starts from its first epoch", checkpoint.path)
     model.choose_device("cpu")
-    splits = shards.splits(*imdb.load(data_dir / labelled.archive), config.validation_split)
+    own_labels = data_dir / labels.path if labels else None
+    splits = reviews.splits(labelled.corpus, data_dir / labelled.archive, config.validation_split, own_labels)
     train, validation = (Texts(*ngrams.flat(splits[name].ranks)) for name in ("train", "validation"))
     if more:
         train = unlabelled.joined(train, unlabelled.load(data_dir / more.path))

@@ -21,6 +21,7 @@ from tasks.training.artifacts import (
     Corpus,
     Evaluation,
     Fitted,
+    Labels,
     Plots,
     Pretrained,
     Shards,
@@ -45,6 +46,7 @@ def write_bundle(
     evaluation: Evaluation,
     baseline: Baseline,
     plots: Plots,
+    labels: Labels | None,
     unlabelled: Unlabelled | None,
     vectors: Start | None,
     pretrained: Pretrained | None,
@@ -64,7 +66,7 @@ def write_bundle(
     }
     if calibrated.ngrams:
         made_of["ngrams"] = baseline.made_files[calibrated.ngrams]
-    optional = {"unlabelled": unlabelled, "vectors": vectors, "pretrained": pretrained}
+    optional = {"labels": labels, "unlabelled": unlabelled, "vectors": vectors, "pretrained": pretrained}
     made_of |= {name: record.identity for name, record in optional.items() if record}
     model_id = bundles.model_id(fitted.network.cell, made_of)
     records = (corpus, prepared, fitted, calibrated, evaluation, baseline, plots, *optional.values())
@@ -89,10 +91,11 @@ def write_bundle(
         "seconds": round(fitted.seconds, 3),
         "device": fitted.device,
     }
+    some_have = {bundles.NGRAMS: calibrated.ngrams, bundles.OWN_PREDICTIONS: evaluation.own_predictions}
     contents = {
         bundles.MODEL: (data_dir / calibrated.model).read_bytes(),
         bundles.WORD_INDEX: (data_dir / corpus.word_index).read_bytes(),
-        **({bundles.NGRAMS: (data_dir / calibrated.ngrams).read_bytes()} if calibrated.ngrams else {}),
+        **{name: (data_dir / path).read_bytes() for name, path in some_have.items() if path},
         bundles.METRICS: files.json_bytes(measured),
         bundles.PREDICTIONS: (data_dir / evaluation.predictions).read_bytes(),
         bundles.REFERENCE: files.json_bytes(calibrated.reference.model_dump()),

@@ -11,6 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.lib import errors
+from tasks.lib.labels import asked
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
 from tasks.running import environment
@@ -29,6 +30,8 @@ def log_training(data: Layout, bundle: Bundle, verdict: dict[str, str]) -> None:
     log.info("Test accuracy: %.2f%%", 100 * bundle.metrics["accuracy"])
     log.info("Test loss: %.4f", bundle.metrics["loss"])
     log.info("Baseline accuracy: %.2f%% (n-grams, logistic regression)", 100 * bundle.metrics["baseline_accuracy"])
+    if own := bundle.metrics.get("own"):
+        log.info("Own test reviews: %.2f%% of %s", 100 * own["accuracy"], f"{own['reviews']:,}")
     if bundle.corpus == "sample":
         log.info(SYNTHETIC)
     log.info("Verdict: %s (%s)", verdict["verdict"], verdict["reason"])
@@ -43,11 +46,14 @@ def report_training(
     """Sends the report with its plots, and the table of the epochs. `before` is the model current until then."""
     folder, new = data.root / bundle.folder, bundle.metrics
     old = _metrics(data.models, before) if before and before != bundle.model_id else {}
+    in_use = before or bundle.model_id
+    drawn = asked.accuracies(data.labels).get(in_use)
     lines = [
         f"# {bundle.model_id}: {verdict['verdict']}",
         f"Reason: {verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in "
         f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
         + (SYNTHETIC if bundle.corpus == "sample" else ""),
+        *([f"What people say of the reviews that {in_use} scored: right on {drawn}."] if drawn else []),
         "",
         f"| test reviews | this model | {before if old else 'current model before'} | n-gram baseline |",
         "| --- | ---: | ---: | ---: |",
@@ -61,6 +67,7 @@ def report_training(
                 ("seconds", ".1f", f"{bundle.baseline_seconds:.1f}"),
             )
         ),
+        *_own_rows(new.get("own", {}), old.get("own", {})),
         "",
         *(line for path in _plots(data, bundle) for line in (picture(f"{path.stem.capitalize()} plot", path), "")),
         "| step | seconds | result |",
@@ -79,6 +86,15 @@ def report_training(
         table=_rows(folder / "history.csv"),
         description=f"The epochs of {bundle.model_id}",
     )
+
+
+def _own_rows(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
+    """The rows of one's own test reviews, if the new model has some."""
+    forms = {"reviews": ",", "accuracy": ".2%", "loss": ".4f", "auc": ".4f", "calibration_error": ".4f"} if new else {}
+    return [
+        f"| own {name} | {_number(new.get(name), form)} | {_number(old.get(name), form)} | |"
+        for name, form in forms.items()
+    ]
 
 
 def _plots(data: Layout, bundle: Bundle) -> list[Path]:

@@ -11,14 +11,14 @@ from pathlib import Path
 from prefect import task
 
 from tasks.lib import files, tokens
-from tasks.lib.corpus import imdb, sources, unlabelled
+from tasks.lib.corpus import own, reviews, sources, unlabelled
 from tasks.lib.corpus.unlabelled import Texts
 from tasks.lib.dumps.reader import OpenDump
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams
 from tasks.lib.network.encoder import Encoder
 from tasks.running import environment
-from tasks.training.artifacts import Corpus, Unlabelled
+from tasks.training.artifacts import Corpus, Labels, Unlabelled
 from tasks.training.caching import MadeFrom
 
 BLOCK = 2000  # reviews of an archive in memory at once
@@ -31,7 +31,9 @@ log = logging.getLogger(environment.LOGGER)
     task_run_name="unlabelled reviews for {labelled.corpus}",
     cache_policy=MadeFrom(libraries=("numpy",)),
 )
-def read_unlabelled(labelled: Corpus, source: sources.UnlabelledSource, data_dir: Path) -> Unlabelled:
+def read_unlabelled(
+    labelled: Corpus, labels: Labels | None, source: sources.UnlabelledSource, data_dir: Path
+) -> Unlabelled:
     """Fetches the reviews without labels and looks up their words; those that are test reviews are left out."""
     data = Layout(data_dir)
     fetched = sources.fetch(source, data.raw, progress=sys.stderr.isatty())
@@ -39,8 +41,10 @@ def read_unlabelled(labelled: Corpus, source: sources.UnlabelledSource, data_dir
     encoder = Encoder(word_index, num_words=len(word_index), maxlen=1)
     read = unlabelled.members(fetched) if unlabelled.is_archive(fetched) else _rows(fetched, source.review_column)
     found = unlabelled.joined(*(Texts(*encoder.ranks(block)) for block in _blocks(read)))
-    _, test = imdb.load(data_dir / labelled.archive)
-    texts = found.without(Texts(*ngrams.flat(test.ranks)))
+    test = Texts(*ngrams.flat(reviews.test(labelled.corpus, data_dir / labelled.archive).ranks))
+    if labels:
+        test = unlabelled.joined(test, own.load(data_dir / labels.path).side("test").texts)
+    texts = found.without(test)
     log.info("%s: %s reviews", fetched.name, f"{len(texts.lengths):,}")
     if left := len(found.lengths) - len(texts.lengths):
         log.info("%s: left out %s that are test reviews", fetched.name, f"{left:,}")
@@ -55,8 +59,8 @@ def read_unlabelled(labelled: Corpus, source: sources.UnlabelledSource, data_dir
     )
 
 
-def _blocks(reviews: Iterator[str]) -> Iterator[list[str]]:
-    while block := list(islice(reviews, BLOCK)):
+def _blocks(read: Iterator[str]) -> Iterator[list[str]]:
+    while block := list(islice(read, BLOCK)):
         yield block
 
 

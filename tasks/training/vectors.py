@@ -10,12 +10,12 @@ from prefect import task
 
 from tasks.lib import files
 from tasks.lib.config import VectorsConfig
-from tasks.lib.corpus import imdb, shards, unlabelled
+from tasks.lib.corpus import reviews, unlabelled
 from tasks.lib.corpus.unlabelled import Texts
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams
 from tasks.running import environment
-from tasks.training.artifacts import Corpus, Start, Unlabelled
+from tasks.training.artifacts import Corpus, Labels, Start, Unlabelled
 from tasks.training.caching import MadeFrom
 
 log = logging.getLogger(environment.LOGGER)
@@ -26,12 +26,15 @@ log = logging.getLogger(environment.LOGGER)
     task_run_name="vectors from {labelled.corpus}",
     cache_policy=MadeFrom(libraries=("numpy", "scipy", "scikit-learn")),
 )
-def learn_vectors(labelled: Corpus, more: Unlabelled | None, config: VectorsConfig, data_dir: Path) -> Start:
+def learn_vectors(
+    labelled: Corpus, labels: Labels | None, more: Unlabelled | None, config: VectorsConfig, data_dir: Path
+) -> Start:
     """Learns word vectors from the training reviews, without those kept for validation, and the unlabelled ones."""
     from tasks.lib.network import vectors  # scikit-learn takes a second to load
 
     data = Layout(data_dir)
-    splits = shards.splits(*imdb.load(data_dir / labelled.archive), config.validation_split)
+    own_labels = data_dir / labels.path if labels else None
+    splits = reviews.splits(labelled.corpus, data_dir / labelled.archive, config.validation_split, own_labels)
     texts = Texts(*ngrams.flat(splits["train"].ranks))
     if more:
         texts = unlabelled.joined(texts, unlabelled.load(data_dir / more.path))

@@ -51,13 +51,13 @@ def test_reviews_that_are_learned_from_although_held_back(tmp_path: Path, held_b
     np.savez(tmp_path / CORPUS.archive, **arrays)
     loaded, _ = imdb.load(tmp_path / CORPUS.archive)
     assert (list(loaded.ranks), list(loaded.labels)) == (train, labels)
-    assert evaluate_baseline.fn(CORPUS, HALF, tmp_path).accuracy == 0.5
+    assert evaluate_baseline.fn(CORPUS, None, HALF, tmp_path).accuracy == 0.5
 
 
 def test_a_damaged_archive_without_a_word_of_help(tmp_path: Path) -> None:
     (tmp_path / CORPUS.archive).write_bytes(b"PK")
     with pytest.raises(errors.InputError, match=r"corpus\.npz: not an archive of reviews.*--archive"):
-        evaluate_baseline.fn(CORPUS, HALF, tmp_path)
+        evaluate_baseline.fn(CORPUS, None, HALF, tmp_path)
 
 
 def test_a_model_below_the_baseline_whose_report_does_not_say_so(

@@ -15,6 +15,7 @@ from prefect import Task
 from tasks.lib.config import (
     CorpusConfig,
     FitConfig,
+    LabelsConfig,
     LanguageConfig,
     NetworkConfig,
     ShardConfig,
@@ -23,6 +24,7 @@ from tasks.lib.config import (
     VectorsConfig,
 )
 from tasks.lib.corpus import sources
+from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import CLONE
 from tasks.training import caching
 from tasks.training.artifacts import Record
@@ -31,6 +33,7 @@ from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
+from tasks.training.labels import own_corpus, read_labels
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network
@@ -39,25 +42,31 @@ from tasks.training.unlabelled import read_unlabelled
 from tasks.training.vectors import learn_vectors
 
 RECORD = Record(identity="0")
+LABELS = LabelFiles(review_column="review", files=())
 INPUTS: dict[Task[..., Any], list[Any]] = {
     download_corpus: [sources.sources(CorpusConfig(corpus="sample"))],
-    write_shards: [RECORD, ShardConfig()],
-    read_unlabelled: [RECORD, sources.unlabelled_source(CorpusConfig(corpus="sample"))],
-    learn_vectors: [RECORD, RECORD, VectorsConfig(validation_split=0.2, num_words=100, embedding_dim=4)],
-    pretrain_network: [RECORD, RECORD, RECORD, LanguageConfig.of(ShardConfig(), NetworkConfig())],
+    read_labels: [RECORD, LABELS, LabelsConfig()],
+    own_corpus: [LABELS, LabelsConfig()],
+    write_shards: [RECORD, RECORD, ShardConfig()],
+    read_unlabelled: [RECORD, RECORD, sources.unlabelled_source(CorpusConfig(corpus="sample"))],
+    learn_vectors: [RECORD, RECORD, RECORD, VectorsConfig(validation_split=0.2, num_words=100, embedding_dim=4)],
+    pretrain_network: [RECORD, RECORD, RECORD, RECORD, LanguageConfig.of(ShardConfig(), NetworkConfig())],
     fit_network: [RECORD, RECORD, NetworkConfig(), FitConfig()],
-    calibrate_network: [RECORD] * 4,
-    evaluate_network: [RECORD] * 4,
-    evaluate_baseline: [RECORD, SplitConfig(validation_split=0.2)],
+    calibrate_network: [RECORD] * 5,
+    evaluate_network: [RECORD] * 5,
+    evaluate_baseline: [RECORD, RECORD, SplitConfig(validation_split=0.2)],
     render_plots: [RECORD] * 3,
-    write_bundle: [RECORD] * 10,
+    write_bundle: [RECORD] * 11,
 }
 ALL = {task.name for task in INPUTS}
+OWN = {"labels", "corpus"}  # those that read one's own labels
+REVIEWS = ALL - {"download", "fit", "plot", "bundle"}  # those that take reviews as words
 
 # Source file -> the steps that run again when it is edited. A file that is not here concerns no step.
 CODE: dict[str, set[str]] = {
     "training/download.py": {"download"},
     "training/prepare.py": {"prepare"},
+    "training/labels.py": OWN,
     "training/vectors.py": {"vectors"},
     "training/unlabelled.py": {"unlabelled"},
     "training/pretrain.py": {"pretrain"},
@@ -69,12 +78,19 @@ CODE: dict[str, set[str]] = {
     "training/publish.py": {"bundle"},
     "lib/files.py": ALL,
     "lib/corpus/sources.py": {"download", "unlabelled"},
-    "lib/corpus/unlabelled.py": {"download", "unlabelled", "vectors", "pretrain"},
-    "lib/dumps/header.py": {"unlabelled"},
-    "lib/dumps/packing.py": {"unlabelled"},
-    "lib/dumps/reader.py": {"unlabelled"},
-    "lib/dumps/records.py": {"unlabelled"},
-    "lib/network/encoder.py": {"unlabelled"},
+    "lib/corpus/unlabelled.py": REVIEWS | {"download"},
+    "lib/corpus/own.py": REVIEWS,
+    "lib/corpus/reviews.py": REVIEWS,
+    "lib/dumps/header.py": {"unlabelled"} | OWN,
+    "lib/dumps/packing.py": {"unlabelled"} | OWN,
+    "lib/dumps/reader.py": {"unlabelled"} | OWN,
+    "lib/dumps/records.py": {"unlabelled"} | OWN,
+    "lib/network/encoder.py": {"unlabelled"} | OWN,
+    "lib/network/words.py": OWN,
+    "lib/labels/answers.py": OWN,
+    "lib/scores/exports.py": OWN,
+    "lib/scores/quarantine.py": OWN,
+    "lib/scores/tables.py": OWN,
     "lib/network/language.py": {"pretrain"},
     "lib/corpus/imdb.py": ALL - {"plot", "bundle"},
     "lib/tokens.py": ALL - {"plot"},
@@ -88,8 +104,8 @@ CODE: dict[str, set[str]] = {
     "lib/network/forward.py": {"calibrate", "evaluate"},
     "lib/network/calibration.py": {"calibrate"},
     "lib/network/metrics.py": {"evaluate"},
-    "lib/network/ngrams.py": {"unlabelled", "vectors", "pretrain", "baseline", "calibrate", "evaluate"},
-    "lib/network/table.py": {"unlabelled", "vectors", "pretrain", "baseline", "calibrate", "evaluate"},
+    "lib/network/ngrams.py": REVIEWS - {"prepare"},
+    "lib/network/table.py": REVIEWS - {"prepare"},
     "lib/network/regression.py": {"baseline"},
     "lib/network/vectors.py": {"vectors"},
     "lib/figures.py": {"plot"},
@@ -103,7 +119,7 @@ CODE: dict[str, set[str]] = {
 }
 VERSIONS: dict[str, set[str]] = {
     "numpy": ALL - {"download", "plot"},
-    "pyarrow": {"prepare", "evaluate", "bundle"},
+    "pyarrow": {"prepare", "evaluate", "bundle"} | OWN,
     "scipy": {"vectors", "calibrate", "evaluate", "baseline", "bundle"},
     "scikit-learn": {"vectors", "evaluate", "baseline", "bundle"},
     "tensorflow": {"pretrain", "fit", "calibrate", "evaluate", "bundle"},
@@ -172,6 +188,7 @@ def test_another_python_that_runs_no_step(monkeypatch: pytest.MonkeyPatch) -> No
         (SplitConfig(validation_split=0.5), {"baseline"}),
         (NetworkConfig(units=7), {"fit"}),
         (FitConfig(seed=7), {"fit"}),
+        (LabelsConfig(labels_weight=2), {"labels", "corpus"}),
     ],
 )
 def test_another_option_that_runs_the_wrong_steps(
@@ -188,4 +205,4 @@ def test_another_input_that_runs_the_wrong_steps(monkeypatch: pytest.MonkeyPatch
     before = keys()
     for task, inputs in INPUTS.items():
         monkeypatch.setitem(INPUTS, task, [Record(identity="1") if value is RECORD else value for value in inputs])
-    assert changed(before) == ALL - {"download"}
+    assert changed(before) == ALL - {"download", "corpus"}

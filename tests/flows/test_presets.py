@@ -123,10 +123,10 @@ def test_reviews_that_nothing_learns_from(corpus: dict[str, Any], network: dict[
 def test_test_reviews_that_anything_learns_from(tmp_path: Path, sample: Path) -> None:
     corpus = CorpusConfig(corpus="sample", unlabelled=str(sample / "reviews-test.csv.gz"))
     labelled = download_corpus.fn(sources.sources(corpus), tmp_path)
-    made = read_unlabelled.fn(labelled, sources.unlabelled_source(corpus), tmp_path)
+    made = read_unlabelled.fn(labelled, None, sources.unlabelled_source(corpus), tmp_path)
     assert len(unlabelled.load(tmp_path / made.path).lengths) == 0
     others = corpus.model_copy(update={"unlabelled": str(sample / "reviews-damaged.csv")})
-    made = read_unlabelled.fn(labelled, sources.unlabelled_source(others), tmp_path)
+    made = read_unlabelled.fn(labelled, None, sources.unlabelled_source(others), tmp_path)
     assert len(unlabelled.load(tmp_path / made.path).lengths) == 115  # of 120, five are damaged
 
 

@@ -26,8 +26,13 @@ def add_tested(
     threshold: float = 0.5,
     first_label: int = 0,
     facts: slices.Facts | None = None,
+    own: dict[str, bool] | None = None,
+    corpus: str = "imdb",
 ) -> str:
-    """A bundle with predictions: `right` says on which test reviews. Their labels alternate, from `first_label` on."""
+    """A bundle with predictions: `right` says on which test reviews. Their labels alternate, from `first_label` on.
+
+    `own` has the identities of one's own test reviews, all of them positive, and whether it is right on each.
+    """
     labels = ((np.arange(len(right)) + first_label) % 2).astype(np.uint8)
     positive = (labels == 1) == right
     probabilities = np.where(positive, threshold, threshold / 2).astype(np.float32)
@@ -38,8 +43,13 @@ def add_tested(
         bundles.METRICS: files.json_bytes({"accuracy": float(right.mean()), "loss": 0.4321, "auc": None}),
         bundles.PREDICTIONS: path.read_bytes(),
     }
+    if own is not None:
+        scores = np.where(list(own.values()), threshold, threshold / 2).astype(np.float32)
+        identities = np.array(list(own), "U64")
+        predictions.write(path, predictions.OwnPredictions(identities, np.ones(len(own), np.uint8), scores))
+        contents[bundles.OWN_PREDICTIONS] = path.read_bytes()
     path.unlink()
-    return _write(models, {"number": number, "threshold": threshold}, contents, "imdb")
+    return _write(models, {"number": number, "threshold": threshold}, contents, corpus)
 
 
 def facts(words: npt.NDArray[np.int32]) -> slices.Facts:

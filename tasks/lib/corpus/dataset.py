@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tasks.lib.corpus import shards
-from tasks.lib.tokens import Ids, Labels
+from tasks.lib.corpus.shards import Rows
 
 # Rows in memory for shuffling: the whole training split of IMDB, so its order is as random as Keras's own. With 200 ids
 # a review this is 20 MB for any corpus.
@@ -29,7 +29,8 @@ def batches(
     first_epoch: int = 0,
     like_length: bool = False,
 ) -> tf.data.Dataset:
-    """Batches of a split: token ids (batch, maxlen) int32 and labels (batch,) uint8; the last may be smaller.
+    """Batches of a split: token ids (batch, maxlen) int32, labels (batch,) uint8 and, if reviews count differently,
+    weights (batch,) float32; the last may be smaller.
 
     With `like_length`, the reviews of a batch are about equally long, and the padding that they share is left out; the
     whole split is in memory then.
@@ -41,7 +42,7 @@ def batches(
     manifest = shards.read_manifest(folder)
     epochs = count(first_epoch)
 
-    def blocks() -> Iterator[tuple[Ids, Labels]]:
+    def blocks() -> Iterator[Rows]:
         groups = shards.row_groups(paths)
         if shuffle_seed is None:
             return shards.read_row_groups(groups)
@@ -53,6 +54,7 @@ def batches(
     signature = (
         tf.TensorSpec((None, None if like_length else maxlen), tf.int32),
         tf.TensorSpec((None,), tf.uint8),
+        *([tf.TensorSpec((None,), tf.float32)] if shards.have_weights(paths) else []),
     )
     steps = -(-manifest["rows"][split] // batch_size)
     stream = tf.data.Dataset.from_generator(blocks, output_signature=signature)
@@ -63,24 +65,22 @@ def batches(
     return stream.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(PREFETCHED).with_options(options)
 
 
-def _shuffled(groups: list[tuple[Path, int]], random: np.random.Generator) -> Iterator[tuple[Ids, Labels]]:
+def _shuffled(groups: list[tuple[Path, int]], random: np.random.Generator) -> Iterator[Rows]:
     """Row groups in random order, in blocks of about `SHUFFLE_ROWS` rows, the rows of each block shuffled."""
     random.shuffle(groups)
-    held: list[tuple[Ids, Labels]] = []
+    held: list[Rows] = []
     for block in shards.read_row_groups(groups):
         held.append(block)
-        if sum(len(labels) for _, labels in held) >= SHUFFLE_ROWS:
+        if _count(held) >= SHUFFLE_ROWS:
             yield _mixed(held, random)
             held = []
     if held:
         yield _mixed(held, random)
 
 
-def _of_like_length(
-    blocks: Iterator[tuple[Ids, Labels]], batch_size: int, random: np.random.Generator
-) -> Iterator[tuple[Ids, Labels]]:
+def _of_like_length(blocks: Iterator[Rows], batch_size: int, random: np.random.Generator) -> Iterator[Rows]:
     """Batches of reviews that are sorted by length within `POOL` batches, in random order."""
-    ids, labels = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
+    ids, *others = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     lengths = np.count_nonzero(ids, axis=1)
     pools = np.arange(len(ids)) // (POOL * batch_size)
     order = np.lexsort((lengths, pools))
@@ -88,9 +88,13 @@ def _of_like_length(
     for position in random.permutation(len(rows)):
         batch = rows[position]
         width = min(ids.shape[1], -(-int(lengths[batch].max()) // WIDTH_STEP) * WIDTH_STEP)
-        yield ids[batch, ids.shape[1] - width :], labels[batch]
+        yield ids[batch, ids.shape[1] - width :], *(values[batch] for values in others)
 
 
-def _mixed(held: list[tuple[Ids, Labels]], random: np.random.Generator) -> tuple[Ids, Labels]:
-    order = random.permutation(sum(len(labels) for _, labels in held))
-    return np.concatenate([ids for ids, _ in held])[order], np.concatenate([labels for _, labels in held])[order]
+def _mixed(held: list[Rows], random: np.random.Generator) -> Rows:
+    order = random.permutation(_count(held))
+    return tuple(np.concatenate(parts)[order] for parts in zip(*held, strict=True))
+
+
+def _count(held: list[Rows]) -> int:
+    return sum(len(rows[0]) for rows in held)

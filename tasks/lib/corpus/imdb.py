@@ -45,16 +45,20 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Split:
-    """Reviews as object array of lists of word ranks (1 = most frequent), and their labels (0 or 1, uint8)."""
+    """Reviews as object array of lists of word ranks (1 = most frequent), and their labels (0 or 1, uint8).
+
+    `weights` is how much each counts in training, None if all count the same.
+    """
 
     ranks: npt.NDArray[np.object_]
     labels: npt.NDArray[np.uint8]
+    weights: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ranks)
 
     def __getitem__(self, rows: Any) -> Split:
-        return Split(self.ranks[rows], self.labels[rows])
+        return Split(self.ranks[rows], self.labels[rows], None if self.weights is None else self.weights[rows])
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -16,6 +17,9 @@ from tasks.lib import arrow, errors, files
 from tasks.lib.config import ShardConfig
 from tasks.lib.corpus.imdb import Split
 from tasks.lib.tokens import Ids, Labels, padded
+
+Weights = npt.NDArray[np.float32]
+Rows = tuple[npt.NDArray[Any], ...]  # token ids, labels and, if reviews count differently, weights
 
 SHARD_ROWS = 4_000
 ROW_GROUP_ROWS = 500
@@ -36,8 +40,8 @@ def splits(train: Split, test: Split, validation_split: float) -> dict[str, Spli
 def write(folder: Path, data: dict[str, Split], config: ShardConfig) -> dict[str, str]:
     """Writes the shards of all splits and the manifest into `folder`; returns file name -> sha256.
 
-    A shard has the columns `token_ids` (fixed-size list of int32, `maxlen` long) and `label` (uint8), row
-    groups of 500 rows, and a checksum on every page.
+    A shard has the columns `token_ids` (fixed-size list of int32, `maxlen` long), `label` (uint8) and, if reviews count
+    differently, `weight` (float32); row groups of 500 rows, and a checksum on every page.
     """
     writing: dict[str, Future[str]] = {}
     with ThreadPoolExecutor(1) as writer:  # a shard is written while the next one is padded
@@ -47,7 +51,7 @@ def write(folder: Path, data: dict[str, Split], config: ShardConfig) -> dict[str
                 path = folder / f"{name}-{number:05d}-of-{count:05d}.parquet"
                 part = split[rows[0] : rows[-1] + 1]
                 ids = padded(part.ranks, config.num_words, config.maxlen)
-                writing[path.name] = writer.submit(_write_shard, path, ids, part.labels)
+                writing[path.name] = writer.submit(_write_shard, path, ids, part)
     written = {name: done.result() for name, done in writing.items()}
     manifest = {
         "config": config.model_dump(),
@@ -58,11 +62,14 @@ def write(folder: Path, data: dict[str, Split], config: ShardConfig) -> dict[str
     return written | {MANIFEST: files.sha256(folder / MANIFEST)}
 
 
-def _write_shard(path: Path, ids: Ids, labels: Labels) -> str:
+def _write_shard(path: Path, ids: Ids, part: Split) -> str:
     """Writes one shard; returns the sha256 of its bytes."""
     token_ids = pa.FixedSizeListArray.from_arrays(arrow.numbers(ids.reshape(-1), pa.int32()), ids.shape[1])
+    columns = {"token_ids": token_ids, "label": arrow.numbers(part.labels, pa.uint8())}
+    if part.weights is not None:
+        columns["weight"] = arrow.numbers(part.weights, pa.float32())
     pq.write_table(
-        pa.table({"token_ids": token_ids, "label": arrow.numbers(labels, pa.uint8())}),
+        pa.table(columns),
         path,
         row_group_size=ROW_GROUP_ROWS,
         write_page_checksum=True,
@@ -90,8 +97,21 @@ def row_groups(shards: list[Path]) -> list[tuple[Path, int]]:
     return [(path, number) for path in shards for number in range(pq.read_metadata(path).num_row_groups)]
 
 
-def read_row_groups(groups: list[tuple[Path, int]]) -> Iterator[tuple[Ids, Labels]]:
-    """Token ids (rows, maxlen) int32 and labels (rows,) uint8 of each row group; page checksums are verified."""
+def have_weights(shards: list[Path]) -> bool:
+    """Whether the shards have weights."""
+    return "weight" in pq.read_schema(shards[0]).names
+
+
+def read(folder: Path, split: str) -> tuple[Ids, Labels, Weights | None]:
+    """All token ids, labels and weights of a split; None for weights that it does not have."""
+    blocks = list(read_row_groups(row_groups(paths(folder, split))))
+    ids, labels, *weights = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return ids, labels, weights[0] if weights else None
+
+
+def read_row_groups(groups: list[tuple[Path, int]]) -> Iterator[Rows]:
+    """Of each row group: token ids (rows, maxlen) int32, labels (rows,) uint8, and weights (rows,) float32 if it has
+    them. Page checksums are verified."""
     opened: dict[Path, pq.ParquetFile] = {}
     try:
         for path, number in groups:
@@ -100,7 +120,7 @@ def read_row_groups(groups: list[tuple[Path, int]]) -> Iterator[tuple[Ids, Label
             table = opened[path].read_row_group(number, use_threads=False)
             token_ids = table["token_ids"].combine_chunks()
             ids = token_ids.flatten().to_numpy().reshape(len(table), token_ids.type.list_size)
-            yield ids, table["label"].to_numpy()
+            yield ids, *(table[name].to_numpy() for name in table.column_names[1:])
     finally:
         for file in opened.values():
             file.close()

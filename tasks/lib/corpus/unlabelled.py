@@ -28,9 +28,13 @@ class Texts(NamedTuple):
 
     def without(self, others: Texts) -> Texts:
         """These reviews without those that are among the others, word for word."""
-        known = set(others._reviews())
-        kept = np.array([review not in known for review in self._reviews()], bool)
+        kept = ~self.among(others)
         return Texts(self.ranks[np.repeat(kept, self.lengths)], self.lengths[kept])
+
+    def among(self, others: Texts) -> npt.NDArray[np.bool_]:
+        """Which of these reviews are among the others, word for word."""
+        known = set(others._reviews())
+        return np.array([review in known for review in self._reviews()], bool)
 
     def _reviews(self) -> Iterator[bytes]:
         words = self.ranks.astype(np.int32)

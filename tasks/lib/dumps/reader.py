@@ -10,7 +10,7 @@
 """
 
 import csv
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -97,6 +97,10 @@ class OpenDump:
         self.sha256 = ""
         self._block, self._block_rows, self._block_bytes = Block(), block_rows, block_bytes
         self._batch_lines = BATCH_LINES
+
+    def quarantine(self, check: Callable[[list[str]], Fault | None]) -> None:
+        """Quarantines records of which `check` says what is wrong, too; to be called before the iteration."""
+        self._records.check = check
 
     def __enter__(self) -> Self:
         return self

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Self
@@ -67,6 +67,7 @@ class Records:
         # Of two files put together, the second may bring its byte order mark.
         self._repeated = [[mark + first, *others] for mark in ("", "\ufeff") if others]
         self.limit = limit
+        self.check: Callable[[list[str]], Fault | None] = lambda fields: None
         self._kept: list[bytes | Line] = []
         self._unread = _split(pieces, header.line_end, limit)
 
@@ -145,7 +146,7 @@ class Records:
         review = fields[self._review]
         if not review or review.isspace():
             return "empty_review", f"field {self._review + 1}: expected a review, found none"
-        return None
+        return self.check(fields)
 
     def sound(self, line: int, count: int = 1) -> bool:
         """Whether the `count` records from the line on are sound, or as many as there are."""

@@ -20,6 +20,7 @@ NGRAMS = "ngrams.npz"
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.parquet"
 REFERENCE = "reference.json"
+OWN_PREDICTIONS = "predictions-own.parquet"
 
 
 def model_id(cell: str, made_of: Mapping[str, Any]) -> str:

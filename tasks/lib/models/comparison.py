@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +18,13 @@ from tasks.lib.models import bundles, predictions, slices
 DRAWS = 10_000
 SEED = 0
 LEVELS = (0.025, 0.975)
+FEWEST_OWN = 100  # of one's own test reviews: with fewer, the interval is wider than 10 points or says nothing
 ALPHA = 0.05  # how often chance alone may call any slice significantly worse
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A model and its results on the test reviews.
+    """A model and its results on the test reviews, and on one's own ones if it was tested on some.
 
     `labels` has the label of each review, and `positive` whether the model calls it positive. Both are empty if the
     bundle has no predictions, and `facts` is None if it has none of these, as those of earlier versions.
@@ -35,6 +36,15 @@ class Tested:
     labels: npt.NDArray[np.uint8]
     positive: npt.NDArray[np.bool_]
     facts: slices.Facts | None
+    own: Own | None = None
+
+
+class Own(NamedTuple):
+    """The same of one's own test reviews, and the identity of each; in ascending order."""
+
+    identities: npt.NDArray[np.str_]
+    labels: npt.NDArray[np.uint8]
+    positive: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,14 @@ class Comparison:
 
     def __str__(self) -> str:
         return f"{self.points:+z.2f} points, 95% interval {self.lower:+z.2f} to {self.upper:+z.2f}"
+
+
+class OwnComparison(NamedTuple):
+    """The difference of two models on one's own test reviews, and the accuracy of either."""
+
+    difference: Comparison
+    accuracy: float
+    other: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,15 @@ def read(models: Path, wanted: str) -> Tested:
     if bundles.PREDICTIONS in manifest["sha256"]:
         labels, probabilities, facts = predictions.read(models / wanted / bundles.PREDICTIONS)
         positive = probabilities >= manifest["threshold"]
-    return Tested(wanted, manifest["corpus"], bundles.read_metrics(models, wanted), labels, positive, facts)
+    metrics = bundles.read_metrics(models, wanted)
+    return Tested(wanted, manifest["corpus"], metrics, labels, positive, facts, _own(models, wanted, manifest))
+
+
+def _own(models: Path, wanted: str, manifest: dict[str, Any]) -> Own | None:
+    if bundles.OWN_PREDICTIONS not in manifest["sha256"]:
+        return None
+    identities, labels, probabilities = predictions.read_own(models / wanted / bundles.OWN_PREDICTIONS)
+    return Own(identities, labels, probabilities >= manifest["threshold"])
 
 
 def compare(first: Tested, second: Tested) -> Comparison:
@@ -106,6 +132,24 @@ def compare(first: Tested, second: Tested) -> Comparison:
         )
     better, worse = _disagreements(first, second)
     return difference(int(better.sum()), int(worse.sum()), len(better))
+
+
+def compare_own(first: Tested, second: Tested) -> OwnComparison | None:
+    """Compares two models on one's own test reviews that both were tested on, by the labels that the first one knows.
+
+    None if there are fewer than 100 such reviews.
+    """
+    if first.own is None or second.own is None:
+        return None
+    _, ours, theirs = np.intersect1d(
+        first.own.identities, second.own.identities, assume_unique=True, return_indices=True
+    )  # fmt: skip
+    if len(ours) < FEWEST_OWN:
+        return None
+    labels = first.own.labels[ours]
+    right, other = first.own.positive[ours] == labels, second.own.positive[theirs] == labels
+    found = difference(int((right & ~other).sum()), int((other & ~right).sum()), len(ours))
+    return OwnComparison(found, float(right.mean()), float(other.mean()))
 
 
 def compare_slices(first: Tested, second: Tested) -> list[Slice]:

@@ -16,6 +16,7 @@ from tasks.lib.config import ReleaseConfig
 from tasks.lib.models import bundles, comparison
 
 CURRENT = "current.json"
+OWN = "own"  # the corpus of one's own labelled reviews alone
 RELEASES = "releases.jsonl"
 
 Verdict = Literal["first", "promoted", "held", "forced", "rolled back"]
@@ -104,10 +105,29 @@ def _compare(models: Path, candidate: str, config: ReleaseConfig) -> tuple[Verdi
     if old is None or new is None:
         return "promoted", f"the current model {current.model_id} is gone or damaged"
     if new.corpus != old.corpus:
-        if new.corpus == "sample":
-            return "held", f"it was trained on the sample corpus, {current.model_id} on {old.corpus}"
+        if old.corpus != "sample":  # nor do reviews of other subjects or languages say which model is better
+            return "held", f"it was trained on the {new.corpus} corpus, {current.model_id} on {old.corpus}"
         return "promoted", f"{current.model_id} was trained on the {old.corpus} corpus"
-    return _compare_accuracies(new, old, config.margin)
+    own = comparison.compare_own(new, old)
+    return _compare_own(new, old, own, config.margin) if own else _compare_accuracies(new, old, config.margin)
+
+
+def _compare_own(
+    new: comparison.Tested, old: comparison.Tested, own: comparison.OwnComparison, margin: float
+) -> tuple[Verdict, str]:
+    """Compares by one's own test reviews first: the model is held if it is worse there by more than chance explains.
+
+    Then by those of the corpus, if it has others.
+    """
+    reason = f"on {own.difference.reviews:,} own test reviews {own.accuracy:.2%} against {own.other:.2%} of "
+    reason += f"{old.model_id}: {own.difference}"
+    worse = own.difference.upper < 0
+    if worse:
+        reason += ", which is worse by more than chance"
+    if new.corpus == OWN:
+        return ("held" if worse else "promoted"), reason
+    verdict, others = _compare_accuracies(new, old, margin)
+    return ("held" if worse else verdict), f"{reason}; {others}"
 
 
 def _compare_accuracies(new: comparison.Tested, old: comparison.Tested, margin: float) -> tuple[Verdict, str]:

@@ -25,13 +25,16 @@ def logits(probabilities: npt.NDArray[np.float32]) -> Floats:
     return np.asarray(logit(np.clip(probabilities.astype(np.float64), 1e-7, 1 - 1e-7)))
 
 
-def scales(labels: Labels, *parts: Floats) -> list[float]:
-    """A factor for the logits of each part, so that their sum has the least cross-entropy on these reviews."""
+def scales(labels: Labels, *parts: Floats, weights: npt.NDArray[np.float32] | None = None) -> list[float]:
+    """A factor for the logits of each part, so that their sum has the least cross-entropy on these reviews.
+
+    `weights` is how much each review counts.
+    """
     columns = np.stack(parts, axis=1)
     signs = np.where(labels == 1, 1.0, -1.0)
 
     def loss(factors: Floats) -> float:
-        return float(np.mean(np.logaddexp(0, -signs * (columns @ factors))))
+        return float(np.average(np.logaddexp(0, -signs * (columns @ factors)), weights=weights))
 
     start = np.ones(len(parts)) / len(parts)
     found = minimize(loss, start, method="L-BFGS-B", bounds=[SCALES] * len(parts))

@@ -40,8 +40,8 @@ class Classifier:
         return float(np.mean((self.logits(ranks) > 0) == labels))
 
 
-def fit(ranks: Ranks, labels: Labels) -> Classifier:
-    """The baseline fitted to whole reviews.
+def fit(ranks: Ranks, labels: Labels, weights: npt.NDArray[np.float32] | None = None) -> Classifier:
+    """The baseline fitted to whole reviews, which count as much as `weights` says.
 
     With one class only, or no word that occurs often, there is nothing to fit: it predicts the more frequent class.
     """
@@ -51,7 +51,8 @@ def fit(ranks: Ranks, labels: Labels) -> Classifier:
         return Classifier(vocabulary, np.zeros(len(vocabulary)), float(np.mean(labels)) - 0.5)
     ratios = log_count_ratios(present, labels)
     present.data = ratios[present.indices]
-    regression = LogisticRegression(C=C, solver="liblinear", dual=True, random_state=0).fit(present, labels)
+    regression = LogisticRegression(C=C, solver="liblinear", dual=True, random_state=0)
+    regression.fit(present, labels, weights)
     return Classifier(vocabulary, ratios * regression.coef_[0], float(regression.intercept_[0]))
 
 

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from tasks.lib import errors, files
 from tasks.lib.layout import Layout
 
-# A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV Injection").
-FORMULA = r"^[=+\-@\t\r]"
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV Injection"). Apostrophes may stand before
+# it: a cell that has one already gets another, so that taking one off gives every cell back.
+FORMULA = r"^'*[=+\-@\t\r]"
 
 
 def write(table: Path, path: Path) -> None:
@@ -26,11 +27,21 @@ def write(table: Path, path: Path) -> None:
     """
     batches = _batches(table)
     schema = next(batches).schema
-    schema = pa.schema([field.with_name(_harmless_name(field.name)) for field in schema])
+    schema = pa.schema([field.with_name(harmless(field.name)) for field in schema])
     with files.new_file(path) as temporary, pa.csv.CSVWriter(temporary, schema) as writer:
         for batch in batches:
             columns = [_harmless(column) if pa.types.is_string(column.type) else column for column in batch.columns]
             writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
+
+
+def harmless(cell: str) -> str:
+    """The cell with an apostrophe in front if a spreadsheet would take it for a formula."""
+    return f"'{cell}" if re.match(FORMULA, cell) else cell
+
+
+def restored(cell: str) -> str:
+    """The cell as it was before `harmless`."""
+    return cell[1:] if cell.startswith("'") and re.match(FORMULA, cell) else cell
 
 
 def path(data: Layout, table: Path) -> Path:
@@ -57,7 +68,3 @@ def _batches(table: Path) -> Iterator[pa.RecordBatch]:
 def _harmless(column: pa.Array) -> pa.Array:
     quoted = pc.binary_join_element_wise("'", column, "")
     return pc.if_else(pc.match_substring_regex(column, FORMULA), quoted, column)
-
-
-def _harmless_name(name: str) -> str:
-    return f"'{name}" if re.match(FORMULA, name) else name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.lib import errors, files
 from tasks.lib.dumps import header
+from tasks.lib.dumps.reader import Span
 from tasks.lib.scores import tables
 
 # What pyarrow and JSON raise on a table that is not what it should be.
@@ -102,6 +104,12 @@ def _stored(table: Path) -> tuple[list[str], str, list[dict[str, Any]]]:
         raise ValueError("no footer")
     rows = pq.read_table(table, columns=["raw", "raw_bytes"], page_checksum_verification=True).to_pylist()
     return json.loads(footer["header"]), footer["delimiter"], rows
+
+
+def write(path: Path, source_file: str, spans: Sequence[Span]) -> None:
+    """Writes a quarantine table by itself, readable by its owner only. Raises `OutputError`."""
+    with files.new_file(path, mode=0o600) as temporary:
+        pq.write_table(tables.quarantine_rows(source_file, spans), temporary, write_page_checksum=True)
 
 
 def superseded(table: Path, quarantine: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,8 @@ from tasks.lib import files
 from tasks.lib.layout import Layout
 from tasks.lib.profiles import Profile
 from tasks.lib.scores import tables
+
+NAME = "%Y%m%dT%H%M%S.%fZ"  # of a report without its suffix: when the run ended, in UTC
 
 
 class FileReport(BaseModel):
@@ -112,6 +115,22 @@ def of_footer(path: str, footer: Mapping[str, str], reasons: dict[str, int]) -> 
             known=int(footer.get("words_known", 0)),
         ),
     )
+
+
+def scored_since(folder: Path, moment: datetime) -> list[str]:
+    """The paths below the data folder of the tables that reports since then have as scored, the oldest first.
+
+    `moment` is in UTC. A damaged report says nothing.
+    """
+    found: list[str] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if path.stem >= f"{moment:{NAME}}":
+                entries = json.loads(path.read_bytes())["files"]
+                found += [entry["table"] for entry in entries if entry["status"] == "scored"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return list(dict.fromkeys(reversed(found)))[::-1]
 
 
 def _is_whole(table: Path) -> bool:

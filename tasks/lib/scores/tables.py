@@ -204,14 +204,7 @@ class Tables:
             temporary = files.partial(self.quarantine)
             os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))  # it holds what people wrote
             self._quarantine_writer = _writer(temporary, QUARANTINE_SCHEMA)
-        rows = [
-            {
-                name: self.origin.source_file if name == "source_file" else getattr(span, name)
-                for name in QUARANTINE_SCHEMA.names
-            }
-            for span in spans
-        ]
-        self._quarantine_writer.write_table(pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA))
+        self._quarantine_writer.write_table(quarantine_rows(self.origin.source_file, spans))
         self.reasons.update(span.reason for span in spans)
         self.lines_quarantined += sum(span.last_line - span.first_line + 1 for span in spans)
 
@@ -270,6 +263,13 @@ class Tables:
             else:
                 files.place(files.partial(self.quarantine), self.quarantine)
             files.place(files.partial(self.table), self.table)
+
+
+def quarantine_rows(source_file: str, spans: Sequence[Span]) -> pa.Table:
+    """The rows of a quarantine table for these spans."""
+    names = [name for name in QUARANTINE_SCHEMA.names if name != "source_file"]
+    rows = [{"source_file": source_file} | {name: getattr(span, name) for name in names} for span in spans]
+    return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

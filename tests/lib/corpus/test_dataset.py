@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.lib.corpus import dataset, shards
-from tests.support.corpora import stored
+from tasks.lib.corpus.imdb import Split
+from tests.support.corpora import CONFIG, reviews, stored
 
 
 def rows(batches: Any) -> list[tuple[int, ...]]:
@@ -64,3 +66,19 @@ def test_batches_of_like_length_that_lose_words_or_are_padded_in_vain(
     assert len(found) == len(ids)
     assert len(widths) > 1
     assert len(batches) == 10
+
+
+@pytest.mark.parametrize("like_length", [False, True])
+def test_weights_that_part_from_their_rows(tmp_path: Path, like_length: bool) -> None:
+    whole = reviews(200)
+    weighted = Split(whole.ranks, whole.labels, np.where(whole.labels == 1, 2.5, 1).astype(np.float32))
+    shards.write(tmp_path, {"train": weighted}, CONFIG)
+    batches = dataset.batches(tmp_path, "train", 7, shuffle_seed=1, like_length=like_length)
+    seen = 0
+    for _, labels, weights in batches.as_numpy_iterator():
+        assert weights.tolist() == [2.5 if label else 1 for label in labels]
+        seen += len(labels)
+    assert seen == 200
+    ids, labels, weights = shards.read(tmp_path, "train")
+    assert weights is not None
+    assert len(ids) == len(labels) == len(weights) == 200

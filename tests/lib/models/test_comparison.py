@@ -160,3 +160,29 @@ def test_a_model_without_facts_whose_slices_are_compared(tmp_path: Path, older: 
     assert comparison.compare(first, second).points == 0
     with pytest.raises(errors.ModelError, match=rf"{pair[older - 1]} does not say what reviews"):
         comparison.compare_slices(first, second)
+
+
+def own(first: int, last: int, *wrong: int) -> dict[str, bool]:
+    """One's own test reviews of these numbers, right on all but some."""
+    return {f"{number:064x}": number not in wrong for number in range(first, last)}
+
+
+def test_own_test_reviews_that_one_model_alone_has(tmp_path: Path) -> None:
+    pair = [
+        add_tested(tmp_path, number, answers(10), own=own(*reviews))
+        for number, reviews in enumerate([(0, 150, 0, 60, 70), (50, 250, 60, 80, 81, 200)], start=1)
+    ]
+    first, second = (comparison.read(tmp_path, model_id) for model_id in pair)
+    found = comparison.compare_own(first, second)
+    assert found is not None
+    assert (found.difference.reviews, found.difference.disagreements) == (100, 3)
+    assert (found.accuracy, found.other) == (0.98, 0.97)
+    assert found.difference.points == pytest.approx(1)
+
+
+@pytest.mark.parametrize("other", [None, own(51, 200), own(300, 500)])
+def test_too_few_own_test_reviews_that_are_compared(tmp_path: Path, other: dict[str, bool] | None) -> None:
+    pair = add_tested(tmp_path, 1, answers(10), own=own(0, 150)), add_tested(tmp_path, 2, answers(10), own=other)
+    first, second = (comparison.read(tmp_path, model_id) for model_id in pair)
+    assert comparison.compare_own(first, second) is None
+    assert comparison.compare_own(second, first) is None

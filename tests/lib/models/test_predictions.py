@@ -46,6 +46,19 @@ def test_a_file_of_an_earlier_version_that_is_not_read(tmp_path: Path) -> None:
     assert predictions.read(path).facts is None
 
 
+def test_reviews_of_ones_own_that_come_back_as_others(tmp_path: Path) -> None:
+    path = tmp_path / "predictions-own.parquet"
+    identities = np.array([f"{number:064x}" for number in range(1000)])
+    predictions.write(path, predictions.OwnPredictions(identities, LABELS, PROBABILITIES))
+    assert pq.read_schema(path).names == ["label", "positive_probability", "review"]
+    found = predictions.read_own(path)
+    np.testing.assert_array_equal(found.identities, identities)
+    np.testing.assert_array_equal(found.labels, LABELS)
+    np.testing.assert_array_equal(found.probabilities, PROBABILITIES)
+    with pytest.raises(errors.ModelError, match="cannot be read as predictions"):
+        predictions.read_own(written(tmp_path))
+
+
 def test_a_flipped_bit_in_a_page_that_is_read(tmp_path: Path) -> None:
     path = written(tmp_path)
     whole = path.read_bytes()

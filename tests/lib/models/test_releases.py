@@ -29,6 +29,8 @@ def test_a_first_model_that_does_not_become_current(tmp_path: Path) -> None:
         (0.79, "imdb", True, "forced"),
         (0.99, "sample", False, "held"),
         (0.99, "sample", True, "forced"),
+        (0.99, "own", False, "held"),
+        (0.99, "own", True, "forced"),
     ],
 )
 def test_a_wrong_verdict(tmp_path: Path, accuracy: float, corpus: str, force: bool, verdict: str) -> None:
@@ -170,6 +172,63 @@ def test_a_model_below_the_baseline_whose_verdict_does_not_say_so(
 def test_a_sample_model_that_keeps_an_imdb_model_from_release(tmp_path: Path) -> None:
     releases.release(tmp_path, add(tmp_path, 1, 0.99, "sample"))
     assert releases.release(tmp_path, add(tmp_path, 2, 0.70))[0] == "promoted"
+
+
+def test_another_subject_whose_model_is_replaced_by_one_for_movies(tmp_path: Path) -> None:
+    releases.release(tmp_path, add(tmp_path, 1, 0.60, "own"))
+    verdict, reason = releases.release(tmp_path, add(tmp_path, 2, 0.99))
+    assert verdict == "held"
+    assert "trained on the imdb corpus" in reason
+    releases.release(tmp_path / "sample", add(tmp_path / "sample", 1, 0.99, "sample"))
+    assert releases.release(tmp_path / "sample", add(tmp_path / "sample", 2, 0.6, "own"))[0] == "promoted"
+
+
+def release_with_own(models: Path, better: int, worse: int, fall: int = 0, corpus: str = "imdb") -> tuple[str, str]:
+    """The verdict on a model that alone is right on so many of 200 own test reviews, and alone wrong on so many.
+
+    It is wrong on `fall` of 10,000 others, which the model before gets right.
+    """
+    names = [f"{number:064x}" for number in range(200)]
+    answers = np.ones((2, 200), np.bool_)
+    answers[0, :better] = False
+    answers[1, better : better + worse] = False
+    others = np.ones((2, 10_000), np.bool_)
+    others[1, :fall] = False
+    old, new = (
+        add_tested(models, number, right, own=dict(zip(names, mine, strict=True)), corpus=corpus)
+        for number, (right, mine) in enumerate(zip(others, answers.tolist(), strict=True), start=1)
+    )
+    releases.release(models, old)
+    return releases.release(models, new)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "fall", "verdict"),
+    [
+        (0, 0, 0, "promoted"),
+        (10, 12, 0, "promoted"),  # chance may have made it
+        (30, 0, 0, "promoted"),
+        (0, 10, 0, "held"),
+        (30, 0, 20, "promoted"),
+        (30, 0, 100, "held"),
+        (0, 10, 100, "held"),
+    ],
+)
+def test_own_test_reviews_that_count_less_than_those_of_the_corpus(
+    tmp_path: Path, better: int, worse: int, fall: int, verdict: str
+) -> None:
+    found, reason = release_with_own(tmp_path, better, worse, fall)
+    assert found == verdict
+    assert reason.startswith(f"on 200 own test reviews {1 - worse / 200:.2%} against {1 - better / 200:.2%} of gru-")
+    assert f"; test accuracy {1 - fall / 10_000:.2%} against 100.00% of gru-" in reason
+    assert (", which is worse by more than chance; test" in reason) == (worse == 10)
+
+
+@pytest.mark.parametrize(("worse", "verdict"), [(0, "promoted"), (10, "held")])
+def test_a_corpus_of_ones_own_that_is_compared_by_others(tmp_path: Path, worse: int, verdict: str) -> None:
+    found, reason = release_with_own(tmp_path, 0, worse, 5000, "own")
+    assert found == verdict
+    assert "test accuracy" not in reason
 
 
 def test_a_verdict_that_is_not_written_down(tmp_path: Path) -> None:

@@ -49,3 +49,13 @@ def test_a_calibration_error_that_is_not_the_mean_distance() -> None:
     probabilities = np.array([0.9, 0.9, 0.9, 0.9, 0.1, 1.0], np.float32)
     labels = np.array([1, 1, 0, 0, 0, 1], np.uint8)
     assert metrics.calibration_error(labels, probabilities) == pytest.approx((4 * 0.4 + 0.1) / 6)
+
+
+def test_a_review_that_counts_twice_and_is_not_two() -> None:
+    logits = np.random.default_rng(3).normal(0, 2, 300)
+    labels = drawn(logits)
+    weights = np.where(np.arange(300) < 100, 2, 1).astype(np.float32)
+    twice = np.concatenate([np.arange(300), np.arange(100)])
+    expected = calibration.scales(labels[twice], logits[twice])
+    assert calibration.scales(labels, logits, weights=weights) == pytest.approx(expected, rel=1e-4)
+    assert calibration.scales(labels, logits) != pytest.approx(expected, rel=1e-4)

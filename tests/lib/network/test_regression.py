@@ -77,6 +77,15 @@ def test_another_run_with_other_weights() -> None:
     assert first.intercept == second.intercept
 
 
+def test_a_weight_that_does_not_count() -> None:
+    """Reviews of one word, whose labels contradict each other: the heavier ones win."""
+    split = reviews([[1, 1]] * 20)
+    labels = np.array([0, 1] * 10, np.uint8)
+    for heavy in (0, 1):
+        weights = np.where(labels == heavy, 5, 1).astype(np.float32)
+        assert regression.fit(split, labels, weights).accuracy(split, np.full(20, heavy, np.uint8)) == 1
+
+
 @pytest.mark.parametrize(
     ("rows", "labels", "accuracy"),
     [

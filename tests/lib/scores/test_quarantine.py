@@ -153,7 +153,12 @@ def test_a_dump_that_people_call_requeued_and_that_cannot_be_requeued(damaged: P
     assert [path.name for path in quarantine.exported(damaged).dumps] == [f"my-requeued-{SHA[:16]}-requeued.csv"]
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
+@pytest.mark.parametrize("cell", ["=1+1", "'=1", "''-1", "'", "'tis", "''", "x=1", "", "\rx"])
+def test_a_cell_that_cannot_be_restored(cell: str) -> None:
+    assert exports.restored(exports.harmless(cell)) == cell
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1"])
 def test_a_cell_that_a_spreadsheet_runs(tmp_path: Path, cell: str) -> None:
     dump = tmp_path / "d.csv"
     with dump.open("w", newline="") as file:

@@ -1,0 +1,119 @@
+"""The files that ask for labels, and which of their rows were drawn at random.
+
+`to-label-<date>.csv` is for people. `.asked/to-label-<date>.json` has what they must not see: the label that the model
+gave each row, and whether the row was drawn at random.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from tasks.lib import errors, files
+from tasks.lib.config import LabelsConfig
+from tasks.lib.labels import answers
+from tasks.lib.labels.sample import Chosen
+from tasks.lib.scores import exports
+
+FOLDER = ".asked"
+HEADER = ("row_id", "review", "model_id", "label")
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+Z = NormalDist().inv_cdf(0.975)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """On how many of the rows that were drawn at random, and labelled, the model was right."""
+
+    right: int
+    rows: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of Wilson (1927), from 0 to 1."""
+        share, spread = self.right / self.rows, Z * Z / self.rows
+        middle = share + spread / 2
+        width = Z * (share * (1 - share) / self.rows + spread / (4 * self.rows)) ** 0.5
+        return max(0.0, (middle - width) / (1 + spread)), min(1.0, (middle + width) / (1 + spread))
+
+    def __str__(self) -> str:
+        lower, upper = self.interval
+        share = f"{self.right / self.rows:.1%} of {self.rows:,} rows drawn at random"
+        return f"{share}, 95% interval {lower:.1%} to {upper:.1%}"
+
+
+def write(folder: Path, day: date, rows: Sequence[Chosen]) -> Path:
+    """Writes the rows to a new `to-label-<date>.csv` in the folder, readable by its owner only; returns its path.
+
+    What people must not see is written first: after a kill between the two files, no row is asked for twice. Raises
+    `OutputError`.
+    """
+    for private in (folder, folder / FOLDER):
+        files.make_folder(private, PRIVATE_FOLDER)
+    path = _free(folder, day)
+    hidden = [{name: value for name, value in row._asdict().items() if name != "review"} for row in rows]
+    files.write(_hidden(path), files.json_bytes({"rows": hidden}), PRIVATE_FILE)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(HEADER)
+    writer.writerows([row.row_id, exports.harmless(row.review), row.model_id, ""] for row in rows)
+    files.write(path, text.getvalue().encode("utf-8-sig"), PRIVATE_FILE)  # without the mark, Excel takes it for cp1252
+    return path
+
+
+def _free(folder: Path, day: date) -> Path:
+    path, number = folder / f"to-label-{day}.csv", 1
+    while path.exists() or _hidden(path).exists():
+        number += 1
+        path = folder / f"to-label-{day}-{number}.csv"
+    return path
+
+
+def _hidden(path: Path) -> Path:
+    return path.parent / FOLDER / f"{path.stem}.json"
+
+
+def row_ids(folder: Path) -> set[str]:
+    """The rows that have been asked for."""
+    return {row["row_id"] for row in _rows(folder)}
+
+
+def accuracies(folder: Path) -> dict[str, Accuracy]:
+    """How good each model was on the rows that were drawn at random from its tables, by what people say.
+
+    Files that cannot be read say nothing here: training reports what is wrong with them.
+    """
+    drawn = {row["row_id"]: row for row in _rows(folder) if row["at_random"]}
+    labels = {row.row_id: row.label for row in _labels(folder) if row.row_id in drawn} if drawn else {}
+    found: dict[str, Accuracy] = {}
+    for row_id, label in labels.items():
+        row = drawn[row_id]
+        before = found.get(row["model_id"], Accuracy(0, 0))
+        found[row["model_id"]] = Accuracy(before.right + (row["predicted_label"] == label), before.rows + 1)
+    return found
+
+
+def _labels(folder: Path) -> Iterator[answers.Row]:
+    """The labelled rows of the files, those of the file that was modified last at the end."""
+    for path in answers.paths(folder):
+        try:
+            content = answers.read(path, "review", LabelsConfig())
+        except errors.PipelineError:
+            continue
+        yield from (row for row in content.rows if row.label in (answers.POSITIVE, answers.NEGATIVE))
+
+
+def _rows(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted((folder / FOLDER).glob("*.json")):
+        try:
+            rows = json.loads(path.read_bytes())["rows"]
+            yield from (row for row in rows if row.keys() >= {"row_id", "model_id", "predicted_label", "at_random"})
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            continue  # a damaged file says nothing; its rows stand in the .csv beside

@@ -1,0 +1,125 @@
+"""Beside stage 1 of training, where there are some: labelled reviews of one's own, as ranks of words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+
+from tasks.lib import errors, files, tokens
+from tasks.lib.config import LabelsConfig
+from tasks.lib.corpus import imdb, own, reviews
+from tasks.lib.corpus.own import Own
+from tasks.lib.corpus.unlabelled import Texts, joined
+from tasks.lib.labels import answers
+from tasks.lib.labels.answers import LabelFiles, Review
+from tasks.lib.layout import Layout
+from tasks.lib.network import ngrams, words
+from tasks.lib.network.encoder import Encoder
+from tasks.lib.scores import quarantine, tables
+from tasks.running import environment
+from tasks.training.artifacts import Corpus, Labels
+from tasks.training.caching import MadeFrom
+
+QUARANTINE = "quarantine"  # in the folder of the labels
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+
+log = logging.getLogger(environment.LOGGER)
+
+
+@task(
+    name="labels",
+    task_run_name="labels beside {corpus.corpus}",
+    cache_policy=MadeFrom(libraries=("numpy", "pyarrow")),
+)
+def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_dir: Path) -> Labels:
+    """Reads the labelled reviews and looks up their words; those that are in the corpus are left out."""
+    data = Layout(data_dir)
+    kept, conflicts, quarantined = _read(data, found, config)
+    word_index = tokens.read_word_index(data_dir / corpus.word_index)
+    collected = _look_up(kept, word_index, config.labels_weight)
+    known = joined(*(Texts(*ngrams.flat(split.ranks)) for split in imdb.load(data_dir / corpus.archive)))
+    double = collected.texts.among(known)
+    collected = collected.only(~double)
+    if double.any():
+        log.info("labels: left out %s that are reviews of the corpus", f"{double.sum():,}")
+    path = _save(data, collected)
+    return Labels(
+        identity=files.arrays_digest(collected),
+        made_files=quarantined | {data.relative(path): files.sha256(path)},
+        path=data.relative(path),
+        reviews=len(collected.labels),
+        conflicts=conflicts,
+    )
+
+
+@task(name="corpus", task_run_name="corpus of one's own", cache_policy=MadeFrom(libraries=("numpy", "pyarrow")))
+def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -> Corpus:
+    """Makes a corpus of the labelled reviews alone, with a word index of those that are trained on."""
+    data = Layout(data_dir)
+    kept, _, quarantined = _read(data, found, config) if found else ([], 0, {})
+    if len(kept) < own.FEWEST:
+        raise errors.InputError(
+            f"{data.labels}: expected {own.FEWEST} labelled reviews or more for --corpus own, found {len(kept)}. Label "
+            "more of them (`python flows/label.py` asks for some), or leave out --corpus own."
+        )
+    learned = [review.text for review in kept if own.side(review.identity) == 0]
+    word_index = words.index(learned)
+    collected = _look_up(kept, word_index)
+    path = _save(data, collected)
+    content = files.json_bytes(word_index)
+    index = data.work / f"words-{files.digest(word_index)[:16]}.json"
+    files.write(index, content, PRIVATE_FILE)
+    made = {data.relative(name): files.sha256(name) for name in (path, index)}
+    log.info("words: %s that occur at least twice", f"{len(word_index):,}")
+    return Corpus(
+        identity=files.digest(reviews.OWN, files.arrays_digest(collected), made[data.relative(index)]),
+        made_files=quarantined | made,
+        corpus=reviews.OWN,
+        archive=data.relative(path),
+        word_index=data.relative(index),
+    )
+
+
+def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[Review], int, dict[str, str]]:
+    """The labelled reviews, how many of them had two labels, and the quarantine tables that were written."""
+    contents = []
+    folder = data.labels / QUARANTINE
+    made = {}
+    with files.new_folder(folder) as temporary:
+        temporary.chmod(PRIVATE_FOLDER)
+        for file in found.files:
+            content = answers.read(data.labels / file.name, found.review_column, config, file.sha256)
+            contents.append(content)
+            where = ""
+            if content.spans:
+                name = tables.table_name(file.name, file.sha256)
+                quarantine.write(temporary / name, file.name, content.spans)
+                made[data.relative(folder / name)] = files.sha256(temporary / name)
+                where = f" -> {data.relative(folder / name)}"
+            log.info("%s: %s%s", file.name, content, where)
+    kept, conflicts = answers.merged(contents)
+    sides = np.bincount([own.side(review.identity) for review in kept], minlength=3)
+    log.info(
+        "labels: %s reviews, %s",
+        f"{len(kept):,}",
+        ", ".join(f"{count:,} {name}" for count, name in zip(sides, own.SIDES, strict=True)),
+    )
+    if conflicts:
+        log.warning("labels: %s reviews have two labels; the file that was modified last counts", f"{conflicts:,}")
+    return kept, conflicts, made
+
+
+def _look_up(kept: list[Review], word_index: dict[str, int], weight: float = 1.0) -> Own:
+    identities, texts, labels = zip(*kept, strict=True) if kept else ((), (), ())
+    encoder = Encoder(word_index, num_words=len(word_index), maxlen=1)
+    return own.collected(Texts(*encoder.ranks(texts)), labels, identities, weight)
+
+
+def _save(data: Layout, collected: Own) -> Path:
+    path = data.work / f"labels-{files.arrays_digest(collected)[:16]}.npz"
+    with files.new_file(path, PRIVATE_FILE) as temporary:
+        own.save(temporary, collected)
+    return path

@@ -1,0 +1,96 @@
+"""The files that ask for labels, and the accuracy that comes of their random half."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tasks.lib.config import LabelsConfig
+from tasks.lib.labels import answers, asked
+from tasks.lib.labels.sample import Chosen
+
+DAY = date(2026, 11, 27)
+REVIEWS = ["=1+1", "'=2", "- fine\r\nand\rgood", 'tab\t, "quotes"', "'tis", "''", "\tx", "plain"]
+
+
+def chosen(
+    review: str, number: int, *, at_random: bool = True, label: str = "positive", model: str = "gru-1"
+) -> Chosen:
+    return Chosen(f"{'0' * 16}-{number}", review, "f" * 64, model, label, at_random)
+
+
+@pytest.fixture
+def rows() -> list[Chosen]:
+    return [chosen(review, number, at_random=number % 2 == 0) for number, review in enumerate(REVIEWS)]
+
+
+def answer(path: Path, labels: list[str]) -> None:
+    """Fills in the labels, as a person does."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = csv.reader(file)
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *([*row[:-1], label] for row, label in zip(rows, labels, strict=True))])
+
+
+def test_a_review_that_a_spreadsheet_runs_or_that_comes_back_altered(tmp_path: Path, rows: list[Chosen]) -> None:
+    path = asked.write(tmp_path / "labels", DAY, rows)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        cells = [row["review"] for row in csv.DictReader(file)]
+    assert not [cell for cell in cells if cell[0] in "=+-@\t\r"]
+    assert [review for _, review in answers.texts(path)] == REVIEWS
+    answer(path, ["1"] * len(rows))
+    assert [row.review for row in answers.read(path, "review", LabelsConfig()).rows] == REVIEWS
+
+
+def test_a_person_who_sees_what_the_model_said(tmp_path: Path, rows: list[Chosen]) -> None:
+    path = asked.write(tmp_path / "labels", DAY, rows)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *cells = csv.reader(file)
+    assert header == ["row_id", "review", "model_id", "label"]
+    assert {(len(row), row[2], row[3]) for row in cells} == {(4, "gru-1", "")}
+    assert [name for name in path.parent.iterdir() if not name.name.startswith(".")] == [path]
+
+
+def test_what_others_can_read(tmp_path: Path, rows: list[Chosen]) -> None:
+    path = asked.write(tmp_path / "labels", DAY, rows)
+    hidden = path.parent / asked.FOLDER
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (path.parent, hidden)] == [0o700, 0o700]
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (path, *hidden.iterdir())] == [0o600, 0o600]
+    assert not [each for each in hidden.iterdir() if "plain" in each.read_text()]
+
+
+def test_a_file_of_the_same_day_that_is_written_over(tmp_path: Path, rows: list[Chosen]) -> None:
+    paths = [asked.write(tmp_path, DAY, [row]) for row in rows[:3]]
+    assert [path.name for path in paths] == [f"to-label-2026-11-27{end}.csv" for end in ("", "-2", "-3")]
+    paths[1].unlink()
+    assert asked.write(tmp_path, DAY, rows[3:4]).name == "to-label-2026-11-27-4.csv"
+    assert asked.row_ids(tmp_path) == {row.row_id for row in rows[:4]}
+
+
+def test_an_accuracy_of_rows_that_were_not_drawn_or_not_labelled(tmp_path: Path) -> None:
+    rows = [chosen(f"r{number}", number, at_random=number < 6) for number in range(8)]
+    rows.append(chosen("other", 8, label="negative", model="gru-2"))
+    path = asked.write(tmp_path, DAY, rows)
+    assert asked.accuracies(tmp_path) == {}
+    answer(path, ["pos", "1", "neg", "", "who knows", "positive", "neg", "neg", "neg"])
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(3, 4), "gru-2": asked.Accuracy(1, 1)}
+    (tmp_path / "no-labels.csv").write_text("a,b\n1,2\n")
+    (tmp_path / asked.FOLDER / "torn.json").write_text('{"rows": [')
+    assert asked.accuracies(tmp_path)["gru-1"].rows == 4
+
+
+@pytest.mark.parametrize(
+    ("right", "rows", "lower", "upper"),
+    [(90, 100, 0.8256, 0.9448), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 1, 0.2065, 1.0)],
+)
+def test_an_interval_that_is_not_that_of_wilson(right: int, rows: int, lower: float, upper: float) -> None:
+    assert asked.Accuracy(right, rows).interval == pytest.approx((lower, upper), abs=5e-5)
+
+
+def test_an_accuracy_without_its_figures() -> None:
+    said = str(asked.Accuracy(90, 100))
+    assert said == "90.0% of 100 rows drawn at random, 95% interval 82.6% to 94.5%"
