@@ -54,9 +54,11 @@ STYLE: Any = {  # the type of the keys differs from one matplotlib to another
     "legend.fontsize": 10,
 }
 
+LossKind = Literal["binary cross-entropy", "cross-entropy of a word"]
+
 
 def loss(
-    history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "", kind: str = "binary cross-entropy"
+    history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "", kind: LossKind = "binary cross-entropy"
 ) -> bytes:
     """A PNG of 900 x 560 pixels: `loss` and `val_loss` of each epoch, the best epoch (from 1) marked."""
     with matplotlib.style.context(STYLE, after_reset=True):
@@ -101,7 +103,7 @@ def daily(course: Course) -> bytes:
 
 
 def _loss_figure(
-    history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "", kind: str = "binary cross-entropy"
+    history: Mapping[str, Sequence[float]], best_epoch: int, title: str = "", kind: LossKind = "binary cross-entropy"
 ) -> Figure:
     figure = _headed("Loss per epoch", title, SIZE)
     axes = figure.subplots()

@@ -113,4 +113,4 @@ def test_a_page_that_lacks_what_was_scored(
     text = trained.overview.read_text()
     assert text.count("<img ") == 6
     assert "<td>2026-05-20</td><td>1</td><td>0</td><td>500</td>" in text
-    assert "500 rows in 1 dumps were read on 1 of 7 days" in "\n".join(caplog.messages)
+    assert "500 rows in 1 dump were read on 1 of 7 days" in "\n".join(caplog.messages)

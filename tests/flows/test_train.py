@@ -56,6 +56,7 @@ class Made:
 def test_a_bundle_that_lacks_what_scoring_needs(trained: Layout, model_id: str) -> None:
     folder = trained.models / model_id
     expected = {"model.keras", "word_index.json", "manifest.json", "metrics.json", "history.csv", "predictions.parquet"}
+    expected.add("reference.json")
     assert {path.name for path in folder.iterdir()} == expected | {"loss.png", "evaluation.png"}
     manifest = bundles.read_bundle(trained.models, model_id)
     assert manifest["corpus"] == "sample"

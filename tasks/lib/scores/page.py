@@ -109,20 +109,21 @@ def sentences(history: History) -> list[str]:
     """What the history comes to, and what needs attention, in plain text."""
     first, last = history.days[0].day, history.days[-1].day
     active = [day for day in history.days if day.dumps]
-    damaged = [f"{history.unreadable:,} reports cannot be read and are left out."] if history.unreadable else []
+    unread = _count(history.unreadable, "report")
+    damaged = [f"Left out, as they cannot be read: {unread}."] if history.unreadable else []
     if not active:
         return [f"No dump was scored from {first} to {last}.", *damaged]
     rows, quarantined = sum(day.rows for day in active), sum(day.quarantined for day in active)
-    latest = active[-1]
+    dumps, latest = sum(day.dumps for day in active), active[-1]
     told = [
-        f"From {first} to {last}, {rows:,} rows in {sum(day.dumps for day in active):,} dumps were read on "
+        f"From {first} to {last}, {_count(rows, 'row')} in {_count(dumps, 'dump')} were read on "
         f"{len(active):,} of {len(history.days):,} days; {quarantined / max(rows, 1):.2%} of them are in quarantine.",
         *(f"From {day} on, {model_id} scored." for day, model_id in history.changes.items()),
     ]
     attention = [
         *([f"drift in {', '.join(latest.drifted)}"] if latest.drifted else []),
-        *([f"drift in {latest.dumps_drifted:,} of {latest.dumps:,} dumps"] if latest.dumps_drifted else []),
-        *([f"{latest.failed:,} failed dumps"] if latest.failed else []),
+        *([f"drift in {latest.dumps_drifted:,} of {_count(latest.dumps, 'dump')}"] if latest.dumps_drifted else []),
+        *([_count(latest.failed, "failed dump")] if latest.failed else []),
         *(["many quarantined rows"] if latest.quarantined > MANY_QUARANTINED * latest.rows else []),
     ]
     told.append(
@@ -131,6 +132,10 @@ def sentences(history: History) -> list[str]:
         else f"Nothing on the last day with a dump, {latest.day}, needs a look."
     )
     return told + damaged
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def html(history: History, shown: Sequence[Picture], made_at: datetime) -> bytes:

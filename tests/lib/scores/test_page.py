@@ -65,7 +65,7 @@ def test_a_quiet_day_that_is_not_said_to_be_one() -> None:
         "quarantine.",
         "From 2026-05-19 on, gru-1 scored.",
         "Nothing on the last day with a dump, 2026-05-19, needs a look.",
-        "1 reports cannot be read and are left out.",
+        "Left out, as they cannot be read: 1 report.",
     ]
 
 
