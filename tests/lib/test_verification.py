@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
@@ -281,6 +282,27 @@ def test_a_last_bit_taken_for_a_fault(data: Layout) -> None:
     alter(table_of(data), {"positive_probability": np.nextafter(probabilities, np.float32(0.5)).tolist()})
     put_right(data)
     assert verify(data).faults == {}
+
+
+class Company(dumps.Fake):
+    """A network whose scores depend on all rows that are scored together."""
+
+    def __call__(self, ids: npt.NDArray[np.int32], ngram_ids: None) -> npt.NDArray[np.float32]:
+        return super().__call__(ids, ngram_ids) + np.float32(2e-6 * (ids.sum() % 13))
+
+
+@pytest.mark.parametrize("sample", [100, None])
+def test_a_row_that_depends_on_its_company_at_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: int | None
+) -> None:
+    """Blocks of the dump have quarantined records among them, so they are not those in which a table is read."""
+    monkeypatch.setattr(dumps, "Fake", Company)
+    dumps.score(dumps.write(tmp_path / "d.csv", 7_000, 90), tmp_path)
+    data = Layout(tmp_path)
+    assert verify(data, sample).faults == {}
+    change(data, "positive_probability", 5_000, column(data, "positive_probability")[5_000] + 2e-5)
+    put_right(data)
+    assert len(verify(data, sample).faults) == 1
 
 
 def test_a_table_without_reviews_at_fault(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +104,35 @@ def of(table: str, batch: pa.RecordBatch, review_column: str) -> Rows:
         is_positive(batch),
         batch["known_tokens"].to_numpy(),
     )
+
+
+def blocks(table: Path, path: str, review_column: str, numbers: Collection[int]) -> Iterator[Rows]:
+    """The rows of some blocks of the dump, each in one piece: those that were scored together. See `block_numbers`."""
+    pieces: list[pa.RecordBatch] = []
+    for batch in batches(table, [*COLUMNS, review_column]):
+        found = block_numbers(batch["row_id"])
+        edges = [0, *(np.flatnonzero(np.diff(found)) + 1).tolist(), len(batch)]
+        for start, end in pairwise(edges):
+            if pieces and block_numbers(pieces[0]["row_id"])[0] != found[start]:
+                yield of(path, _joined(pieces), review_column)
+                pieces = []
+            if found[start] in numbers:
+                pieces.append(batch.slice(start, end - start))
+    if pieces:
+        yield of(path, _joined(pieces), review_column)
+
+
+def block_numbers(row_ids: pa.Array) -> npt.NDArray[np.int64]:
+    """The block of the dump that each row was in: `ROWS` records each, quarantined ones among them.
+
+    Unless they are longer than 4 KiB on average: the size of a block has a limit, too.
+    """
+    ordinals = pc.utf8_slice_codeunits(row_ids, 17).cast(pa.int64())  # after the sha256 and a dash
+    return (ordinals.to_numpy() - 1) // ROWS
+
+
+def _joined(pieces: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return pa.Table.from_batches(pieces).combine_chunks().to_batches()[0]
 
 
 def is_positive(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
