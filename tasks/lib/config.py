@@ -215,7 +215,7 @@ PRESETS: dict[str, Settings] = {
     "best": {
         CorpusConfig: {"unlabelled": "official"},
         ShardConfig: FAST[ShardConfig],
-        NetworkConfig: FAST[NetworkConfig] | {"units": 96, "pretrain_epochs": 2},
+        NetworkConfig: FAST[NetworkConfig] | {"units": 96, "pretrain_epochs": 1},
         FitConfig: FAST[FitConfig] | {"epochs": 3, "learning_rate": 0.001},
     },
 }
