@@ -28,23 +28,30 @@ def rows_of(house: House) -> dict[str, int]:
 def test_a_second_deploy_that_changes_something(house: House) -> None:
     def known() -> dict[str, Any]:
         found = house.ask("/deployments/filter", {})
-        return {entry["name"]: (entry["id"], [s["schedule"] for s in entry["schedules"]]) for entry in found}
+        return {
+            f"{entry['entrypoint'].partition(':')[2]}/{entry['name']}": (
+                entry["id"],
+                [schedule["schedule"] for schedule in entry["schedules"]],
+            )
+            for entry in found
+        }
 
     before = known()
     house.make_now("deploy")
     assert known() == before
     assert {name: len(schedules) for name, (_, schedules) in before.items()} == {
-        "weekly": 1,
-        "every-15-minutes": 1,
-        "backfill": 0,
-        "nightly": 1,
+        "train/weekly": 1,
+        "score/every-15-minutes": 1,
+        "score/backfill": 0,
+        "verify/nightly": 1,
+        "report/nightly": 1,
     }
     assert len(house.ask("/automations/filter", {})) == 1
     assert str(house.clone) not in json.dumps(house.ask("/deployments/filter", {}))
 
 
 def test_a_schedule_without_a_next_time(house: House) -> None:
-    for name in ("weekly", "every-15-minutes", "nightly"):
+    for name in ("weekly", "every-15-minutes", "verify/nightly", "report/nightly"):
         wanted = house.deployment(name)["id"]
         assert wait_until(
             lambda wanted=wanted: [  # type: ignore[misc]

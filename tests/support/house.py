@@ -161,7 +161,12 @@ class House:
         return str(self.runs(id={"any_": [run]})[0]["state_type"])
 
     def deployment(self, name: str) -> dict[str, Any]:
-        found = self.ask("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        """The deployment of this name, `flow/name` where two flows have one."""
+        flow, _, name = name.rpartition("/")
+        filters: dict[str, Any] = {"deployments": {"name": {"any_": [name]}}}
+        if flow:
+            filters["flows"] = {"name": {"any_": [flow]}}
+        found = self.ask("/deployments/filter", filters)
         assert len(found) == 1
         return dict(found[0])
 
