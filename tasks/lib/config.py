@@ -215,8 +215,9 @@ PRESETS: dict[str, Settings] = {
     "best": {
         CorpusConfig: {"unlabelled": "official"},
         ShardConfig: FAST[ShardConfig],
-        NetworkConfig: FAST[NetworkConfig] | {"units": 96, "pretrain_epochs": 1},
-        FitConfig: FAST[FitConfig] | {"epochs": 3, "learning_rate": 0.001},
+        NetworkConfig: FAST[NetworkConfig]
+        | {"units": 96, "word_dropout": 0.1, "vector_dropout": 0.3, "pretrain_epochs": 1},
+        FitConfig: FAST[FitConfig] | {"epochs": 3, "batch_size": 50},
     },
 }
 
