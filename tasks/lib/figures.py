@@ -117,7 +117,8 @@ def _loss_figure(
         label=f"best epoch: {best_epoch} (loss {best:.3f})",
     )  # fmt: skip
     axes.set(xlabel="Epoch", ylabel=f"Loss ({kind})", xlim=(0.7, len(epochs) + 0.3))
-    axes.set_ylim(0, 1.06 * max(*history["loss"], *history["val_loss"]) or None)  # a loss that hardly moves looks flat
+    highest = max(filter(np.isfinite, [*history["loss"], *history["val_loss"]]), default=0.0)
+    axes.set_ylim(0, 1.06 * highest or None)  # a loss that hardly moves looks flat
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
     axes.grid(axis="y")
     _legend_above(axes)
