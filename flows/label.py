@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,7 @@ import logging
 import numpy as np
 from cyclopts import App, Parameter
 
-from tasks.lib import errors
+from tasks.lib import clock, errors
 from tasks.lib.config import AskConfig
 from tasks.lib.labels import answers, asked, sample
 from tasks.lib.layout import Layout
@@ -40,7 +40,7 @@ def main(
 ) -> None:
     """Ask for labels: write scored rows to a file in data/labels, for somebody to say which are positive."""
     data = Layout(data_dir.resolve())
-    now = datetime.now(UTC)
+    now = clock.now()
     with locks.waiting(data.locks / locks.LABELS):
         tables = _tables(data, now - timedelta(days=options.days))
         if not tables:

@@ -14,6 +14,7 @@ from typing import Any
 from tasks.lib import errors
 
 PARTIAL = ".partial"
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700  # for what people wrote: their owner alone can read it
 CHUNK = 1 << 20
 
 

@@ -24,7 +24,6 @@ from tasks.training.artifacts import Corpus, Labels
 from tasks.training.caching import MadeFrom
 
 QUARANTINE = "quarantine"  # in the folder of the labels
-PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -71,7 +70,7 @@ def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -
     path = _save(data, collected)
     content = files.json_bytes(word_index)
     index = data.work / f"words-{files.digest(word_index)[:16]}.json"
-    files.write(index, content, PRIVATE_FILE)
+    files.write(index, content, files.PRIVATE_FILE)
     made = {data.relative(name): files.sha256(name) for name in (path, index)}
     log.info("words: %s that occur at least twice", f"{len(word_index):,}")
     return Corpus(
@@ -89,7 +88,7 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
     folder = data.labels / QUARANTINE
     made = {}
     with files.new_folder(folder) as temporary:
-        temporary.chmod(PRIVATE_FOLDER)
+        temporary.chmod(files.PRIVATE_FOLDER)
         for file in found.files:
             content = answers.read(data.labels / file.name, found.review_column, config, file.sha256)
             contents.append(content)
@@ -120,6 +119,6 @@ def _look_up(kept: list[Review], word_index: dict[str, int], weight: float = 1.0
 
 def _save(data: Layout, collected: Own) -> Path:
     path = data.work / f"labels-{files.arrays_digest(collected)[:16]}.npz"
-    with files.new_file(path, PRIVATE_FILE) as temporary:
+    with files.new_file(path, files.PRIVATE_FILE) as temporary:
         own.save(temporary, collected)
     return path

@@ -24,7 +24,6 @@ from tasks.lib.scores import exports
 
 FOLDER = ".asked"
 HEADER = ("row_id", "review", "model_id", "label")
-PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 Z = NormalDist().inv_cdf(0.975)
 
 
@@ -56,15 +55,16 @@ def write(folder: Path, day: date, rows: Sequence[Chosen]) -> Path:
     `OutputError`.
     """
     for private in (folder, folder / FOLDER):
-        files.make_folder(private, PRIVATE_FOLDER)
+        files.make_folder(private, files.PRIVATE_FOLDER)
     path = _free(folder, day)
     hidden = [{name: value for name, value in row._asdict().items() if name != "review"} for row in rows]
-    files.write(_hidden(path), files.json_bytes({"rows": hidden}), PRIVATE_FILE)
+    files.write(_hidden(path), files.json_bytes({"rows": hidden}), files.PRIVATE_FILE)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(HEADER)
     writer.writerows([row.row_id, exports.harmless(row.review), row.model_id, ""] for row in rows)
-    files.write(path, text.getvalue().encode("utf-8-sig"), PRIVATE_FILE)  # without the mark, Excel takes it for cp1252
+    content = text.getvalue().encode("utf-8-sig")  # without the mark, Excel takes it for cp1252
+    files.write(path, content, files.PRIVATE_FILE)
     return path
 
 

@@ -57,7 +57,7 @@ def _name(table: Path) -> str:
 def _export(table: Path, encoding: str) -> Path:
     dump = table.with_name(f"{table.stem}-requeued.csv")
     if not dump.exists() or _is_untouched(dump, table, encoding):
-        files.write(dump, _content(table, encoding), mode=0o600)
+        files.write(dump, _content(table, encoding), mode=files.PRIVATE_FILE)
     return dump
 
 
@@ -108,7 +108,7 @@ def _stored(table: Path) -> tuple[list[str], str, list[dict[str, Any]]]:
 
 def write(path: Path, source_file: str, spans: Sequence[Span]) -> None:
     """Writes a quarantine table by itself, readable by its owner only. Raises `OutputError`."""
-    with files.new_file(path, mode=0o600) as temporary:
+    with files.new_file(path, mode=files.PRIVATE_FILE) as temporary:
         pq.write_table(tables.quarantine_rows(source_file, spans), temporary, write_page_checksum=True)
 
 

@@ -200,9 +200,9 @@ class Tables:
 
     def _write_quarantine(self, spans: Sequence[Span]) -> None:
         if self._quarantine_writer is None:
-            files.make_folder(self.quarantine.parent, mode=0o700)
+            files.make_folder(self.quarantine.parent, mode=files.PRIVATE_FOLDER)
             temporary = files.partial(self.quarantine)
-            os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600))  # it holds what people wrote
+            os.close(os.open(temporary, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, files.PRIVATE_FILE))
             self._quarantine_writer = _writer(temporary, QUARANTINE_SCHEMA)
         self._quarantine_writer.write_table(quarantine_rows(self.origin.source_file, spans))
         self.reasons.update(span.reason for span in spans)
