@@ -23,12 +23,12 @@ demo: $(READY) ## train on the bundled sample corpus and score the bundled dumps
 	$(BIN)/python flows/score.py data/sample --data-dir $(DATA) --max-quarantine 0.5 --rescore
 	@$(BIN)/python tests/tools/sample/show.py $(DATA)
 
-# Lint and types take as long as the first tests, which leave a core free.
 test: $(READY) ## lint, types and the quick tests
 	@$(MAKE) --no-print-directory -j2 lint test-quick
 
+# Each file's tests on one process: they share what takes seconds to make.
 test-quick: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,14 @@ def saved(model: keras.Model, folder: Path) -> Path:
     return folder / "model.keras"
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("layers", [1, 2, 3])
+def kinds(*quick: tuple[int, bool]) -> pytest.MarkDecorator:
+    """All kinds of networks, those beside `quick` in the slow suite: Keras takes half a second for each."""
+    each = itertools.product((1, 2, 3), (False, True))
+    marked = [pytest.param(*kind, marks=[] if kind in quick else pytest.mark.slow) for kind in each]
+    return pytest.mark.parametrize(("layers", "bidirectional"), marked)
+
+
+@kinds((1, False), (2, True))
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("cell", LAYERS)
 def test_scores_differ_from_keras(cell: str, activation: str, layers: int, bidirectional: bool, tmp_path: Path) -> None:
@@ -71,7 +78,7 @@ def test_scores_differ_from_keras(cell: str, activation: str, layers: int, bidir
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(("layers", "bidirectional"), [(1, False), (2, True)])
+@kinds((2, True))
 @pytest.mark.parametrize("cell", LAYERS)
 @pytest.mark.parametrize(("pooling", "ngrams"), [("last", 30), ("max", 0), ("max_mean", 30)])
 def test_pooled_scores_that_differ_from_keras(

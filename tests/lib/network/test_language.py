@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ CONFIG = LanguageConfig.of(SHARDS, NETWORK)
 VECTORS = [np.random.default_rng(1).normal(size=(12, 4)).astype(np.float32)]
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WINDOW": 6, "BATCH": 4, "NEGATIVES": 8, "LEARNING_RATE": 0.02}.items():
-        monkeypatch.setattr(language, name, value)
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"WINDOW": 6, "BATCH": 4, "NEGATIVES": 8, "LEARNING_RATE": 0.02}.items():
+            patch.setattr(language, name, value)
+        yield
 
 
 def words(count: int = 2000) -> Ids:
@@ -36,12 +39,22 @@ def words(count: int = 2000) -> Ids:
     return np.array(found, np.int32)
 
 
-def pretrain(path: Path, config: LanguageConfig = CONFIG) -> tuple[language.Weights, Progress]:
-    return language.pretrain(config, VECTORS, words(), words(300), Checkpoint(path))
+@pytest.fixture(scope="module")
+def undisturbed(small: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[language.Weights, Progress, Path]:
+    """What a pre-training that nothing disturbs ends with, and all that a kill after its first epoch would leave."""
+    path = tmp_path_factory.mktemp("pretraining") / "a.npz"
+
+    def keep(epoch: int, logs: dict[str, float]) -> None:
+        path.with_suffix(f".{epoch}").write_bytes(path.read_bytes())
+
+    weights, progress = language.pretrain(CONFIG, VECTORS, words(), words(300), Checkpoint(path), on_epoch=keep)
+    return weights, progress, path.with_suffix(".1")
 
 
-def test_words_that_follow_each_other_and_are_not_learned(tmp_path: Path) -> None:
-    weights, progress = pretrain(tmp_path / "a.npz")
+def test_words_that_follow_each_other_and_are_not_learned(
+    undisturbed: tuple[language.Weights, Progress, Path],
+) -> None:
+    weights, progress, _ = undisturbed
     losses = progress.history["val_loss"]
     assert losses[-1] < 0.75 * np.log(9) < np.log(9)
     assert losses[-1] < losses[0]
@@ -50,20 +63,13 @@ def test_words_that_follow_each_other_and_are_not_learned(tmp_path: Path) -> Non
     assert files.arrays_digest(fitting.get_weights()[:-2]) == files.arrays_digest(weights)
 
 
-def test_a_pretraining_that_was_stopped_and_ends_with_other_weights(tmp_path: Path) -> None:
-    whole, _ = pretrain(tmp_path / "whole.npz")
-
-    class Killed(Exception):
-        pass
-
-    def kill(epoch: int, logs: dict[str, float]) -> None:
-        raise Killed
-
-    with pytest.raises(Killed):
-        language.pretrain(CONFIG, VECTORS, words(), words(300), Checkpoint(tmp_path / "a.npz"), on_epoch=kill)
-    resumed, progress = pretrain(tmp_path / "a.npz")
+def test_a_pretraining_that_was_stopped_and_ends_with_other_weights(
+    undisturbed: tuple[language.Weights, Progress, Path],
+) -> None:
+    weights, _, killed = undisturbed
+    resumed, progress = language.pretrain(CONFIG, VECTORS, words(), words(300), Checkpoint(killed))
     assert progress.epochs == 2
-    assert files.arrays_digest(resumed) == files.arrays_digest(whole)
+    assert files.arrays_digest(resumed) == files.arrays_digest(weights)
 
 
 def test_a_stream_that_runs_reviews_together_or_has_words_beyond_the_vocabulary() -> None:
