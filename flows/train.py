@@ -27,19 +27,18 @@ from tasks.lib.config import (
     LabelsConfig,
     LanguageConfig,
     NetworkConfig,
-    Preset,
     ReleaseConfig,
     ShardConfig,
     SplitConfig,
     VectorsConfig,
     check_reading,
-    with_preset,
 )
 from tasks.lib.corpus.sources import sources, unlabelled_source
 from tasks.lib.labels import answers
 from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
+from tasks.lib.presets import Preset, with_preset
 from tasks.running import command_line, events, locks
 from tasks.training import caching
 from tasks.training.artifacts import Bundle, Corpus, Labels

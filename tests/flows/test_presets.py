@@ -14,17 +14,16 @@ from flows.score import score
 from flows.train import pipeline, train
 from tasks.lib import errors, files, pruning
 from tasks.lib.config import (
-    PRESETS,
     CorpusConfig,
     FitConfig,
     NetworkConfig,
     ShardConfig,
     check_reading,
-    with_preset,
 )
 from tasks.lib.corpus import sources, unlabelled
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
+from tasks.lib.presets import PRESETS, with_preset
 from tasks.training import caching
 from tasks.training.download import download_corpus
 from tasks.training.unlabelled import read_unlabelled

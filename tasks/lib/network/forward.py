@@ -7,9 +7,6 @@ reviews, simple_rnn of 32 units, 200 ids, one core.
 
 - The weights are constant, so the input projection `embedding @ kernel + bias` is computed once for each word and not
   for each position: a step reads its row (0.12 s) instead of multiplying (0.5 s).
-- relu is one maximum. tanh(x) is 2 / (1 + exp(-2x)) - 1, and the gates are 1 / (1 + exp(-x)): one exponential and cheap
-  arithmetic (0.40 s), where np.tanh reads tables (0.55 s). The factors -2 and -1 are folded into the weights.
-- Arrays are [gate, row, unit], so every operation runs over contiguous memory.
 - Reviews are padded on the left, and the state after k padding ids is the same for all. Rows are sorted by length, and
   a block starts at the state after the padding that all its rows share: a fifth of all steps.
 - Blocks have a fixed number of rows, so that the arrays of a step stay in a core's second-level cache (512 rows take
@@ -25,153 +22,21 @@ Equality: the same array of ids gives the same bits. A row scored with other row
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import threadpoolctl
 
 from tasks.lib import errors
 from tasks.lib.network import archive
 from tasks.lib.network.archive import Floats
+from tasks.lib.network.cells import Cell, Feed, Positions, from_archive, logistic, lookup
 from tasks.lib.tokens import PADDING_ID, Ids
 
-Positions = npt.NDArray[np.int64]
-Feed = Callable[[int, Floats], None]
-"""Writes the projected input of one time step, [gate, row, unit], into an array, of the first rows if it has fewer."""
-
-ZERO, ONE, TWO = np.float32(0), np.float32(1), np.float32(2)
-LOGISTIC, TANH = np.float32(-1), np.float32(-2)  # what goes into the exponential is x times this
 BLOCK_FLOATS = 1 << 16  # of one array [gate, row, unit]: 256 KB
 SMALLEST_BLOCK = 64  # rows
 MASKED_ROWS = 2048  # of a block of a network with pooling; with 512, two threads are slower than one
-
-
-class _Activation(NamedTuple):
-    """`apply(z, out)` of z = `scale` times x; z is overwritten."""
-
-    scale: np.float32
-    apply: Callable[[Floats, Floats], None]
-
-
-class _Cell:
-    """The weights of one recurrent layer in one direction, scaled for `_logistic` and the activation."""
-
-    gates: tuple[np.float32 | None, ...]  # the scale of each gate, in Keras's order; None: that of the activation
-    states = 1
-
-    def __init__(self, kernel: Floats, recurrent: Floats, bias: Floats, activation: _Activation) -> None:
-        self.activation = activation
-        self.scales = [activation.scale if gate is None else gate for gate in self.gates]
-        self.units = recurrent.shape[0]
-        self.kernel = self._by_gate(kernel)
-        self.recurrent = self._by_gate(recurrent)
-        self.bias = self._by_gate(bias.reshape(1, -1))
-
-    def _by_gate(self, matrix: Floats) -> Floats:
-        gates = np.split(matrix, len(self.scales), axis=-1)
-        return np.stack([gate * scale for gate, scale in zip(gates, self.scales, strict=True)])
-
-    def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
-        """Advances `state` (the output first) by one time step; may overwrite `x` and `z`."""
-        raise NotImplementedError
-
-    def run(self, feed: Feed, times: Iterable[int], state: Sequence[Floats], outputs: Floats | None = None) -> Floats:
-        """Runs all `times`, writes each output to `outputs` (by time) if given, returns the last."""
-        x = np.empty((len(self.scales), *state[0].shape), np.float32)
-        z = np.empty_like(x)
-        with np.errstate(over="ignore"):  # exp(-x) of a closed gate: 1 / (1 + inf) is the 0 that it should be
-            for time in times:
-                feed(time, x)
-                self.step(x, z, state)
-                if outputs is not None:
-                    outputs[time] = state[0]
-        return state[0]
-
-    def run_masked(
-        self, feed: Feed, times: Iterable[int], active: Positions, rows: int, outputs: Floats | None
-    ) -> Floats:
-        """Runs all `times` with the first `active[time]` rows each, from states of 0.
-
-        Writes each output to `outputs` (by time) if given; returns the largest one of each row and unit, at least 0.
-        """
-        x = np.empty(len(self.scales) * rows * self.units, np.float32)
-        z = np.empty_like(x)
-        state = [np.zeros((rows, self.units), np.float32) for _ in range(self.states)]
-        largest = np.zeros((rows, self.units), np.float32)
-        with np.errstate(over="ignore"):
-            for time in times:
-                count = active[time]
-                shape = (len(self.scales), count, self.units)
-                now, scratch = (flat[: np.prod(shape)].reshape(shape) for flat in (x, z))  # contiguous, as all of them
-                current = [part[:count] for part in state]
-                feed(time, now)
-                self.step(now, scratch, current)
-                np.maximum(largest[:count], current[0], out=largest[:count])
-                if outputs is not None:
-                    outputs[time, :count] = current[0]
-        return largest
-
-
-class _SimpleRNN(_Cell):
-    gates = (None,)
-
-    def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
-        np.matmul(state[0], self.recurrent, out=z)
-        np.add(z, x, out=z)
-        self.activation.apply(z[0], state[0])
-
-
-class _LSTM(_Cell):
-    gates = (LOGISTIC, LOGISTIC, None, LOGISTIC)  # input, forget, candidate, output
-    states = 2
-
-    def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
-        output, carry = state
-        np.matmul(output, self.recurrent, out=z)
-        np.add(z, x, out=z)
-        _logistic(z[:2], out=z[:2])
-        self.activation.apply(z[2], z[2])
-        _logistic(z[3], out=z[3])
-        np.multiply(carry, z[1], out=carry)
-        np.multiply(z[0], z[2], out=z[0])
-        np.add(carry, z[0], out=carry)
-        np.multiply(carry, self.activation.scale, out=z[0])
-        self.activation.apply(z[0], z[0])
-        np.multiply(z[0], z[3], out=output)
-
-
-class _GRU(_Cell):
-    """The form that Keras and cuDNN use: the reset gate acts on the recurrent product and its own bias."""
-
-    gates = (LOGISTIC, LOGISTIC, None)  # update, reset, candidate
-
-    def __init__(self, kernel: Floats, recurrent: Floats, bias: Floats, activation: _Activation) -> None:
-        input_bias, recurrent_bias = bias.reshape(2, -1)
-        super().__init__(kernel, recurrent, input_bias, activation)
-        added = self._by_gate(recurrent_bias.reshape(1, -1))
-        self.bias[:2] += added[:2]
-        self.reset_bias = added[2]
-
-    def step(self, x: Floats, z: Floats, state: Sequence[Floats]) -> None:
-        output = state[0]
-        update, reset, candidate = z
-        np.matmul(output, self.recurrent, out=z)
-        np.add(z[:2], x[:2], out=z[:2])
-        _logistic(z[:2], out=z[:2])
-        np.add(candidate, self.reset_bias, out=candidate)
-        np.multiply(candidate, reset, out=candidate)
-        np.add(candidate, x[2], out=candidate)
-        self.activation.apply(candidate, candidate)
-        np.subtract(output, candidate, out=output)
-        np.multiply(output, update, out=output)
-        np.add(output, candidate, out=output)
-
-
-CELLS: dict[str, type[_Cell]] = {"SimpleRNN": _SimpleRNN, "LSTM": _LSTM, "GRU": _GRU}
 
 
 class Scorer:
@@ -184,8 +49,8 @@ class Scorer:
     def __init__(self, model_file: Path, threads: int | None = None) -> None:
         try:
             stored = archive.read(model_file)
-            layers = [[_cell(cell) for cell in layer] for layer in stored.layers]
-            tables = [_project(cell, stored.embedding) for cell in layers[0]]
+            layers = [[from_archive(cell) for cell in layer] for layer in stored.layers]
+            tables = [cell.project(stored.embedding) for cell in layers[0]]
         except archive.UNREADABLE as error:
             raise errors.ModelError(
                 f"{model_file}: not readable as a Keras model. Run the training again to repair it, or choose another "
@@ -266,11 +131,11 @@ class Scorer:
         rows = max(SMALLEST_BLOCK, 1 << (len(ids) - 1).bit_length())
         by_time = np.full((self.maxlen, rows), PADDING_ID, np.int32)
         by_time[:, : len(ids)] = ids.T
-        feeds = [_lookup(table, by_time) for table in self._tables]
+        feeds = [lookup(table, by_time) for table in self._tables]
         start = int(padding[0]) if self._pad_states else 0
         for number in range(len(self._layers) - 1):
             outputs = self._run_layer(number, feeds, start, rows, keep=True)
-            feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
+            feeds = [cell.projection(outputs) for cell in self._layers[number + 1]]
         return self._run_layer(len(self._layers) - 1, feeds, start, rows, keep=False)[: len(ids)], None
 
     def _run_masked(self, ids: Ids, padding: Positions) -> tuple[Floats, Floats | None]:
@@ -278,7 +143,7 @@ class Scorer:
         by_time = np.ascontiguousarray(ids.T)
         active = np.searchsorted(padding, np.arange(self.maxlen), side="right")
         start = int(padding[0])
-        feeds = [_lookup(table, by_time) for table in self._tables]
+        feeds = [lookup(table, by_time) for table in self._tables]
         pooled: list[Floats] = []
         for number, cells in enumerate(self._layers):
             last = number == len(self._layers) - 1
@@ -291,11 +156,11 @@ class Scorer:
                 position += cell.units
             if not last:
                 pooled.clear()
-                feeds = [_multiply(cell, outputs) for cell in self._layers[number + 1]]
+                feeds = [cell.projection(outputs) for cell in self._layers[number + 1]]
         means = None
         if self._word_logits is not None:
             real = np.maximum(self.maxlen - padding, 1)
-            spoken = np.where(np.arange(self.maxlen) >= padding[:, np.newaxis], self._word_logits[ids], ZERO)
+            spoken = np.where(np.arange(self.maxlen) >= padding[:, np.newaxis], self._word_logits[ids], np.float32(0))
             means = (spoken.sum(axis=1) / real).astype(np.float32)
         return np.concatenate(pooled, axis=1), means
 
@@ -304,7 +169,7 @@ class Scorer:
         logits = (outputs * kernel).sum(axis=1) + bias + added
         scores: Floats = -(logits if means is None else logits + means)
         with np.errstate(over="ignore"):
-            _logistic(scores, out=scores)
+            logistic(scores, out=scores)
         return scores
 
     def _run_layer(self, number: int, feeds: list[Feed], start: int, rows: int, *, keep: bool) -> Floats:
@@ -319,7 +184,7 @@ class Scorer:
             last.append(cell.run(feed, times[position], self._start_state(number, cell, start, rows), kept))
         return outputs if keep else np.concatenate(last, axis=1)
 
-    def _start_state(self, number: int, cell: _Cell, padding: int, rows: int) -> list[Floats]:
+    def _start_state(self, number: int, cell: Cell, padding: int, rows: int) -> list[Floats]:
         shape = (rows, cell.units)
         if self._pad_states is None:
             return [np.zeros(shape, np.float32) for _ in range(cell.states)]
@@ -327,7 +192,7 @@ class Scorer:
 
     def _run_padding(self) -> list[list[list[Floats]]]:
         """The state of each layer after 0 to maxlen padding ids."""
-        feeds = [_lookup(self._tables[0], np.full((self.maxlen, 1), PADDING_ID, np.int32))]
+        feeds = [lookup(self._tables[0], np.full((self.maxlen, 1), PADDING_ID, np.int32))]
         states = []
         for number, (cell,) in enumerate(self._layers):
             state = [np.zeros((1, cell.units), np.float32) for _ in range(cell.states)]
@@ -338,61 +203,8 @@ class Scorer:
             states.append(seen)
             if number + 1 < len(self._layers):
                 outputs = np.stack([after[0] for after in seen[1:]])
-                feeds.append(_multiply(self._layers[number + 1][0], outputs))
+                feeds.append(self._layers[number + 1][0].projection(outputs))
         return states
-
-
-def _project(cell: _Cell, embedding: Floats) -> Floats:
-    table: Floats = np.matmul(embedding, cell.kernel) + cell.bias
-    return table
-
-
-def _lookup(table: Floats, by_time: Ids) -> Feed:
-    def feed(time: int, x: Floats) -> None:
-        np.take(
-            table, by_time[time, : x.shape[1]], axis=1, out=x, mode="clip"
-        )  # "clip": in range already, skips a copy
-
-    return feed
-
-
-def _multiply(cell: _Cell, inputs: Floats) -> Feed:
-    def feed(time: int, x: Floats) -> None:
-        np.matmul(inputs[time, : x.shape[1]], cell.kernel, out=x)
-        np.add(x, cell.bias, out=x)
-
-    return feed
-
-
-def _logistic(z: Floats, out: Floats) -> None:
-    """1 / (1 + exp(-x)), of z = -x, which is overwritten."""
-    np.exp(z, out=z)
-    np.add(z, ONE, out=z)
-    np.divide(ONE, z, out=out)
-
-
-def _tanh(z: Floats, out: Floats) -> None:
-    """2 / (1 + exp(-2x)) - 1, of z = -2x, which is overwritten."""
-    np.exp(z, out=z)
-    np.add(z, ONE, out=z)
-    np.divide(TWO, z, out=out)
-    np.subtract(out, ONE, out=out)
-
-
-def _relu(z: Floats, out: Floats) -> None:
-    np.maximum(z, ZERO, out=out)
-
-
-ACTIVATIONS = {"tanh": _Activation(TANH, _tanh), "relu": _Activation(ONE, _relu)}
-
-
-def _cell(stored: archive.Cell) -> _Cell:
-    if stored.kind not in CELLS or stored.activation not in ACTIVATIONS:
-        raise archive.Unsupported(
-            f"Expected {' or '.join(CELLS)} with activation {' or '.join(ACTIVATIONS)}, found {stored.kind} with "
-            f"{stored.activation!r}."
-        )
-    return CELLS[stored.kind](stored.kernel, stored.recurrent, stored.bias, ACTIVATIONS[stored.activation])
 
 
 def _cores() -> int:
