@@ -16,11 +16,13 @@ if __name__ == "__main__":
     temporary_server.start()  # it comes up while Prefect is imported
 
 import logging
+from collections.abc import Sequence
 
 from cyclopts import App, Parameter
 from prefect import flow
 
-from tasks.lib import files
+from tasks.lib import candidates, files
+from tasks.lib.candidates import Candidate
 from tasks.lib.config import (
     CorpusConfig,
     FitConfig,
@@ -28,6 +30,7 @@ from tasks.lib.config import (
     LanguageConfig,
     NetworkConfig,
     ReleaseConfig,
+    SearchConfig,
     ShardConfig,
     SplitConfig,
     VectorsConfig,
@@ -41,7 +44,7 @@ from tasks.lib.models import releases
 from tasks.lib.presets import Preset, with_preset
 from tasks.running import command_line, events, locks
 from tasks.training import caching
-from tasks.training.artifacts import Bundle, Corpus, Labels
+from tasks.training.artifacts import Bundle, Corpus, Labels, Shards, Unlabelled
 from tasks.training.baseline import evaluate_baseline
 from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
@@ -53,6 +56,7 @@ from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network
 from tasks.training.publish import release_model, write_bundle
 from tasks.training.report import log_training, report_training
+from tasks.training.search import Trained, best_of
 from tasks.training.unlabelled import read_unlabelled
 from tasks.training.vectors import learn_vectors
 
@@ -76,6 +80,7 @@ def train(
     refresh: bool = False,
     preset: Preset = "article",
     labels: LabelsConfig = LabelsConfig(),
+    search: SearchConfig = SearchConfig(),
 ) -> None:
     """Corpus -> shards -> network -> metrics and plots -> model bundle -> current model. Each step is cached.
 
@@ -85,18 +90,32 @@ def train(
         preset: Defaults of corpus, shards, network and fit: `article`, the network of the text-book example, or one to
             put into production: `fast`, or `best`, which takes the unlabelled reviews too. A given option wins.
     """
-    corpus, shards, network, fit = with_preset(preset, corpus, shards, network, fit)
+    corpus, shards, network, fit, others = configured(preset, corpus, shards, network, fit, search)
     data = Layout((CLONE / data_dir).resolve())
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
         found = answers.find(data.labels, corpus.review_column)
-        bundle = pipeline(step, corpus, shards, network, fit, found, labels)
+        bundle = pipeline(step, corpus, shards, network, fit, found, labels, others)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
     log_training(data, bundle, verdict)
     report_training(data, bundle, before, verdict, step.done)
     events.announce(data.models, before)
+
+
+def configured(
+    preset: Preset,
+    corpus: CorpusConfig,
+    shards: ShardConfig,
+    network: NetworkConfig,
+    fit: FitConfig,
+    search: SearchConfig,
+) -> tuple[CorpusConfig, ShardConfig, NetworkConfig, FitConfig, list[Candidate]]:
+    """The options with the defaults of the preset, and what a search tries beside them; a given option stays."""
+    given = network.model_fields_set | fit.model_fields_set
+    corpus, shards, network, fit = with_preset(preset, corpus, shards, network, fit)
+    return corpus, shards, network, fit, candidates.draw(search.search - 1, network, fit, given)
 
 
 def pipeline(
@@ -107,29 +126,46 @@ def pipeline(
     fit: FitConfig,
     found: LabelFiles | None = None,
     labels: LabelsConfig = LabelsConfig(),
+    others: Sequence[Candidate] = (),
 ) -> Bundle:
     """The steps from the corpus to the model bundle; `step` runs them, or explains what running them would do.
 
-    `found` are the files of labels, if there are some.
+    `found` are the files of labels, if there are some. Of the network and the others, the best is published.
     """
     check_reading(corpus, network)
     labelled, own = reviews_of(step, corpus, found, labels)
     unlabelled = step(read_unlabelled, labelled, own, unlabelled_source(corpus)) if corpus.unlabelled else None
     prepared = step(write_shards, labelled, own, shards)
-    vectors = (
-        step(learn_vectors, labelled, own, unlabelled, VectorsConfig.of(shards, network)) if network.vectors else None
+    fitted, vectors, pretrained = best_of(
+        [
+            train_network(step, labelled, own, unlabelled, prepared, shards, *tried)
+            for tried in ((network, fit), *others)
+        ]
     )
-    language = LanguageConfig.of(shards, network)
-    pretrained = (
-        step(pretrain_network, labelled, own, unlabelled, vectors, language) if network.pretrain_epochs else None
-    )
-    fitted = step(fit_network, prepared, pretrained or vectors, network, fit)
     baseline = step(evaluate_baseline, labelled, own, SplitConfig(validation_split=shards.validation_split))
     calibrated = step(calibrate_network, labelled, own, prepared, fitted, baseline)
     evaluation = step(evaluate_network, labelled, own, prepared, fitted, calibrated)
     plots = step(render_plots, fitted, evaluation, pretrained)
     made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)
     return step(write_bundle, *made, own, unlabelled, vectors, pretrained)
+
+
+def train_network(
+    step: caching.Runner,
+    labelled: Corpus,
+    own: Labels | None,
+    unlabelled: Unlabelled | None,
+    prepared: Shards,
+    shards: ShardConfig,
+    network: NetworkConfig,
+    fit: FitConfig,
+) -> Trained:
+    """The network trained on the shards, from what it learned from plain reviews before, if it is to."""
+    reading = labelled, own, unlabelled
+    vectors = step(learn_vectors, *reading, VectorsConfig.of(shards, network)) if network.vectors else None
+    language = LanguageConfig.of(shards, network)
+    pretrained = step(pretrain_network, *reading, vectors, language) if network.pretrain_epochs else None
+    return Trained(step(fit_network, prepared, pretrained or vectors, network, fit), vectors, pretrained)
 
 
 def reviews_of(
@@ -172,6 +208,7 @@ def main(
     network: Annotated[NetworkConfig, Parameter(name="*")] = NetworkConfig(),
     fit: Annotated[FitConfig, Parameter(name="*")] = FitConfig(),
     labels: Annotated[LabelsConfig, Parameter(name="*")] = LabelsConfig(),
+    search: Annotated[SearchConfig, Parameter(name="*")] = SearchConfig(),
     release: Annotated[ReleaseConfig, Parameter(name="*")] = ReleaseConfig(),
     data_dir: command_line.DataDir = command_line.DEFAULT_DATA,
     refresh: Annotated[bool, Parameter(negative="", help="Run every step again.")] = False,
@@ -183,12 +220,13 @@ def main(
     if explain:
         explanation = caching.Explanation(Layout(data_dir.resolve()))
         found = answers.find(explanation.data.labels, corpus.review_column)
-        pipeline(explanation, *with_preset(preset, corpus, shards, network, fit), found, labels)
+        corpus, shards, network, fit, others = configured(preset, corpus, shards, network, fit, search)
+        pipeline(explanation, corpus, shards, network, fit, found, labels, others)
         for step in explanation.done:
             log.info("%-10s %s", step.name, step.result)
         return
     with temporary_server.running():
-        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh, preset, labels)
+        train(corpus, shards, network, fit, release, data_dir.resolve(), refresh, preset, labels, search)
 
 
 if __name__ == "__main__":

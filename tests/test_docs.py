@@ -25,8 +25,8 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 README_LINES = 100
 OPTIONS = {
     "docs/training.md": (
-        config.CorpusConfig, config.ShardConfig, config.NetworkConfig, config.FitConfig, config.LabelsConfig,
-        config.ReleaseConfig,
+        config.CorpusConfig, config.ShardConfig, config.NetworkConfig, config.FitConfig, config.SearchConfig,
+        config.LabelsConfig, config.ReleaseConfig,
     ),
     "docs/labels.md": (config.AskConfig,),
     "docs/scoring.md": (config.ScoreConfig,),

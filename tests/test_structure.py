@@ -13,9 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # A room is a package, or a module with a row of its own. It may import itself and, before the bar, other rooms with all
-# below them. Rooms of tasks/lib may also import what lies in tasks/lib itself: arrow, clock, config, errors, figures,
-# files, layout, presets, profiles and tokens. Behind the bar are the libraries that have their home here;
-# `library:module` is at home in that module alone.
+# below them. Rooms of tasks/lib may also import what lies in tasks/lib itself without a row: arrow, config, errors and
+# so on. Behind the bar are the libraries that have their home here; `library:module` is at home in that module alone.
 # fmt: off
 HOUSE = {
     "flows":             "tasks | prefect cyclopts",

@@ -180,6 +180,18 @@ class FitConfig(StageConfig):
     )
 
 
+class SearchConfig(StageConfig):
+    """How many configurations to try."""
+
+    search: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="Train so many networks, the given one and others with options drawn at random, and publish the "
+        "one with the least loss on the validation reviews.",
+    )
+
+
 class LabelsConfig(StageConfig):
     """How the labelled reviews in data/labels are read, and how much they count."""
 
