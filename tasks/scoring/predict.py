@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
@@ -18,9 +18,10 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from prefect.states import Failed
 
-from tasks.lib import errors, scoring
+from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
+from tasks.lib.scores import tables
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 from tasks.running import environment, progress
@@ -60,11 +61,20 @@ def score_batch(
             reports.append(report)
             if report.status == "scored":  # Prefect takes log lines from this thread alone
                 log.info("%s", summary(report))
+    _sync_tables(data, model_id, reports)
     reasons = [report.reason for report in reports if report.status == "failed"]
     if reasons:
         message = reasons[0] if len(batch) == 1 else f"{len(reasons)} of {len(batch)} dumps failed"
         return Failed(message=message, data=reports)
     return reports
+
+
+def _sync_tables(data: Layout, model_id: str, reports: Sequence[FileReport]) -> None:
+    """Waits until the names of the tables of these reports are on disk. Raises `OutputError`."""
+    folder = tables.folder(data.scores, model_id)
+    if any(report.status == "scored" for report in reports):
+        with files.output_errors(folder):
+            files.sync(folder)
 
 
 def _score_one(

@@ -211,7 +211,9 @@ class Tables:
     def publish(self, counts: Counts, superseded: Sequence[Path] = ()) -> None:
         """Checks that every row that was read is in one of the tables, and puts both in place of `superseded`.
 
-        Raises `OutputError` if it does not add up or cannot be written; then nothing is published.
+        The caller syncs the folder of the score table, once for many small dumps: a name that is lost with the power is
+        a dump that the next run scores. Raises `OutputError` if it does not add up or cannot be written; then nothing
+        is published.
         """
         with files.output_errors(self.table):
             self._write_row_group()
@@ -262,7 +264,7 @@ class Tables:
                 files.remove(self.quarantine)
             else:
                 files.place(files.partial(self.quarantine), self.quarantine)
-            files.place(files.partial(self.table), self.table)
+            files.partial(self.table).replace(self.table)
 
 
 def quarantine_rows(source_file: str, spans: Sequence[Span]) -> pa.Table:
