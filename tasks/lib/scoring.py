@@ -16,7 +16,7 @@ import numpy as np
 from tasks.lib import errors, tokens
 from tasks.lib.config import ScoreConfig
 from tasks.lib.dumps import reader
-from tasks.lib.dumps.reader import Block
+from tasks.lib.dumps.blocks import Block, OpenDump, Options
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
 from tasks.lib.network import ngrams
@@ -123,15 +123,15 @@ def reviews_at(review_index: int) -> Callable[[Block], list[str]]:
     return lambda block: [row[review_index] for row in block.rows]
 
 
-def open_dump(path: Path, config: ScoreConfig) -> reader.OpenDump:
+def open_dump(path: Path, config: ScoreConfig) -> OpenDump:
     """A dump, read as the configuration says. Raises `InputError`."""
-    return reader.OpenDump(
-        path,
+    options = Options(
         review_column=config.review_column,
         encoding=config.encoding,
         delimiter=DELIMITERS[config.delimiter] if config.delimiter else None,
         max_bytes=config.max_bytes,
     )
+    return reader.open(path, options)
 
 
 def score(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.lib import errors, previews
 from tasks.lib.config import ScoreConfig
+from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
 from tasks.lib.scores import tables
 from tasks.lib.scoring import Model
@@ -50,5 +51,5 @@ def _dumps(place: Path) -> Iterator[Path]:
         raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
     for path in found:
         hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
-        if path == place or (tables.DUMP_SUFFIXES.search(path.name) and path.is_file() and not hidden):
+        if path == place or (reader.is_dump(path.name) and path.is_file() and not hidden):
             yield path

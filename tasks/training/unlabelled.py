@@ -13,7 +13,8 @@ from prefect import task
 from tasks.lib import files, tokens
 from tasks.lib.corpus import own, reviews, sources, unlabelled
 from tasks.lib.corpus.unlabelled import Texts
-from tasks.lib.dumps.reader import OpenDump
+from tasks.lib.dumps import reader
+from tasks.lib.dumps.blocks import Options
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams
 from tasks.lib.network.encoder import Encoder
@@ -67,7 +68,7 @@ def _blocks(read: Iterator[str]) -> Iterator[list[str]]:
 def _rows(path: Path, review_column: str) -> Iterator[str]:
     """The reviews of a dump; what cannot be read is counted."""
     broken = 0
-    with OpenDump(path, review_column=review_column) as dump:
+    with reader.open(path, Options(review_column=review_column)) as dump:
         for block in dump:
             broken += len(block.spans)
             yield from (row[dump.review_index] for row in block.rows)

@@ -19,6 +19,7 @@ import pytest
 from flows.score import main, score
 from tasks.lib import errors, files, scoring
 from tasks.lib.config import ScoreConfig
+from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.scores import exports, tables
@@ -45,7 +46,7 @@ def inbox(trained: Layout, sample: Path) -> Layout:
 def test_rows_that_are_lost_on_the_way(inbox: Layout, model_id: str) -> None:
     score(data_dir=inbox.root)
     for path in inbox.inbox.iterdir():
-        table = only_table(inbox, tables.DUMP_SUFFIXES.sub("", path.name))
+        table = only_table(inbox, reader.SUFFIXES.sub("", path.name))
         footer = tables.read_footer(table)
         assert footer is not None
         quarantine = inbox.quarantine / table.name

@@ -12,7 +12,7 @@ import pytest
 from backports import zstd
 
 from tasks.lib.dumps import reader
-from tasks.lib.dumps.records import RAW_LIMIT
+from tasks.lib.dumps.blocks import RAW_LIMIT, Block, OpenDump, Options
 from tasks.lib.errors import InputError
 
 BLANK = object()
@@ -20,12 +20,12 @@ BLANK = object()
 Part = tuple[bytes, Any]
 
 
-def read(path: Path, **options: Any) -> tuple[reader.OpenDump, list[reader.Block]]:
-    with reader.OpenDump(path, **options) as dump:
+def read(path: Path, **options: Any) -> tuple[OpenDump, list[Block]]:
+    with reader.open(path, Options(**options)) as dump:
         return dump, list(dump)
 
 
-def counted(blocks: list[reader.Block]) -> tuple[int, int]:
+def counted(blocks: list[Block]) -> tuple[int, int]:
     """The good rows and the spans."""
     return sum(len(block.rows) for block in blocks), sum(len(block.spans) for block in blocks)
 
@@ -61,7 +61,7 @@ def expected(first_line: int, parts: list[Part], end: bytes) -> list[tuple[Any, 
     return found
 
 
-def check(tmp_path: Path, header: bytes, parts: list[Part], end: bytes = b"\n", **options: Any) -> reader.OpenDump:
+def check(tmp_path: Path, header: bytes, parts: list[Part], end: bytes = b"\n", **options: Any) -> OpenDump:
     path = tmp_path / "reviews.csv"
     path.write_bytes(header + b"".join(raw for raw, _ in parts))
     assert outcome(path, **options) == expected(header.count(end) + 1, parts, end)

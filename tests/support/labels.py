@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.lib import files
-from tasks.lib.dumps.reader import OpenDump
+from tasks.lib.dumps import reader
 from tasks.lib.profiles import Scores
 from tasks.lib.scores import tables
 
@@ -22,7 +22,7 @@ def table(folder: Path, reviews: Sequence[str], probabilities: Sequence[float], 
         csv.writer(file).writerows([["id", "Review"], *enumerate(reviews)])
     sha256 = files.sha256(dump)
     made = tables.folder(folder / "scores", model_id) / tables.table_name(dump.name, sha256)
-    with OpenDump(dump) as rows:
+    with reader.open(dump) as rows:
         origin = tables.Origin(dump.name, sha256, model_id, 0.5, "Review", rows.header, rows.delimiter)
         carried = tables.carried_columns(rows.header, None, dump.name)
         with tables.Tables(made, folder / "quarantine" / made.name, origin, carried) as out:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.lib import files
-from tasks.lib.dumps.reader import Block, OpenDump
+from tasks.lib.dumps import reader
+from tasks.lib.dumps.blocks import Block
 from tasks.lib.layout import Layout
 from tasks.lib.profiles import Scores
 from tasks.lib.scores import scored, tables
@@ -24,7 +25,7 @@ SHA = "0123456789abcdef" * 4
 def score(dump: Path, folder: Path, *, threshold: float = 0.5, lose: int = 0) -> Path:
     """Scores a dump with made-up probabilities, and drops the last `lose` rows on the way."""
     table, quarantine = folder / "scores" / "t.parquet", folder / "quarantine" / "t.parquet"
-    with OpenDump(dump) as opened:
+    with reader.open(dump) as opened:
         origin = tables.Origin(dump.name, SHA, "gru-000000000000", threshold, "review", opened.header, opened.delimiter)
         carried = tables.carried_columns(opened.header, None, dump.name)
         with tables.Tables(table, quarantine, origin, carried) as out:

@@ -115,11 +115,11 @@ def _ours(bundle: Path, dump: Path) -> float:
 
 def _keras(bundle: Path, dump: Path) -> float:
     from tasks.lib import scoring
-    from tasks.lib.dumps.reader import OpenDump
+    from tasks.lib.dumps import reader
     from tasks.lib.network import model
 
     encoder = scoring.Model.open(bundle.parent, bundle.name).encoder
-    with OpenDump(dump) as rows:
+    with reader.open(dump) as rows:
         blocks = [encoder.encode([row[rows.review_index] for row in block.rows]) for block in rows]
     network = model.load(bundle / "model.keras")
     inputs = [(block.ids, block.ngram_ids) for block in blocks]

@@ -94,18 +94,38 @@ def _parse(head: bytes, start: int, delimiter: str, encoding: str, wanted: str) 
     whole[start:].decode(encoding)
     if len(below) == len(names) - 1 and not names[-1]:  # here the header has one more
         names.pop()
-    # That very name, or else those that differ from it in case and surrounding spaces only.
-    matches = [index for index, name in enumerate(names) if name == wanted]
-    folded = [name.strip().casefold() for name in [wanted, *names]]
-    matches = matches or [index for index, name in enumerate(folded[1:]) if name == folded[0]]
     line_end = b"\r" if whole.endswith(b"\r") else b"\n"
     count = whole.count(line_end) + (not whole.endswith(line_end))
-    return Header(names, delimiter, matches, len(whole), count, line_end, below)
+    return Header(names, delimiter, matching(names, wanted), len(whole), count, line_end, below)
+
+
+def matching(names: Sequence[str], wanted: str) -> list[int]:
+    """The columns of that very name, or else those that differ from it in case and surrounding spaces only."""
+    exact = [index for index, name in enumerate(names) if name == wanted]
+    folded = [name.strip().casefold() for name in [wanted, *names]]
+    return exact or [index for index, name in enumerate(folded[1:]) if name == folded[0]]
+
+
+def review_column(name: str, names: Sequence[str], wanted: str) -> int:
+    """Which of the columns of the file called `name` has the reviews, where they are surely columns.
+
+    Raises InputError unless it is one.
+    """
+    matches = matching(names, wanted)
+    if not matches:
+        raise InputError(f"{name}: no column {wanted!r} (found: {listed(names)}). Name it with --review-column.")
+    if len(matches) > 1:
+        raise InputError(f"{name}: {_several(matches, wanted)}")
+    return matches[0]
+
+
+def _several(matches: Sequence[int], wanted: str) -> str:
+    return f"{len(matches)} columns may be meant by {wanted!r}. Rename all but one of them."
 
 
 def _complaint(header: Header, wanted: str) -> str:
     if header.matches:
-        return f"{len(header.matches)} columns may be meant by {wanted!r}. Rename all but one of them."
+        return _several(header.matches, wanted)
     # Words in the first line may be a review where there is no header, but not if numbers are below them.
     found = listed(header.names if any(map(_NUMBER.fullmatch, header.below)) else [""] * len(header.names))
     return f"no column {wanted!r} (found: {found}). Name it with --review-column; is the first line a header?"

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from backports import zstd  # `compression.zstd` in the standard library of Python 3.14
 
@@ -50,8 +50,7 @@ class Stream:
         """The decompressed bytes. Raises InputError if this is no regular file, if it cannot be read, and if the data
         are damaged, cut off, followed by something else or larger than `max_bytes`."""
         try:
-            if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
-                raise InputError(f"{self.name}: expected a regular file, found a folder, a FIFO or a device.")
+            self._check()
             data = self._read()
             magic = _MAGIC.match(data)
             self.compression = magic and magic.lastgroup
@@ -68,6 +67,22 @@ class Stream:
                 raise InputError(f"{found}. Fix that and run the same command again.") from error
             found = "cut off" if isinstance(error, EOFError) else "damaged, or followed by something else"
             raise InputError(f"{self.name}: the {self.compression} data are {found}. Fetch it again.") from error
+
+    def file(self) -> BinaryIO:
+        """The stored bytes as a file, to be read here and there. Raises InputError if this is no regular file."""
+        self._check()
+        return open(self._descriptor, "rb", closefd=False)
+
+    def read_hash(self) -> str:
+        """The SHA-256 of the stored bytes, which are read from their start. Raises OSError."""
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        while self._read():
+            pass
+        return self.hash.hexdigest()
+
+    def _check(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            raise InputError(f"{self.name}: expected a regular file, found a folder, a FIFO or a device.")
 
     def _members(self, data: bytes, new: Callable[[], Any]) -> Iterator[bytes]:
         """The members of the file in turn, a piece at a time; `BZ2File` would ignore what is none behind the last.

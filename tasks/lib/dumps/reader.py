@@ -1,214 +1,54 @@
-"""Review dumps: delimited files with a header, read record by record, with nothing lost and nothing altered.
+"""Review dumps, whatever their form: which one a file has, by its name, and the file opened."""
 
-- Records are those of RFC 4180, as `csv` reads them with `strict=True`: quotes open a field only at its very start, are
-  doubled within, and a delimiter or a line end follows the closing one. All other quotes (`5" screen`) are text. Fields
-  are kept to the letter.
-- Lines end at LF or CRLF or, in a file whose header does, at CR. An empty line is blank; one of spaces is a record.
-- A record is sound if it is well-formed and has as many fields as the header. A broken one that ends where the next
-  one begins costs itself; else reading resumes at the first line from which this record and the next one are sound.
-- A record with a NUL is damaged. A review of white space is empty. A repeated header is no review.
-"""
-
-import csv
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
-from itertools import chain
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
-from tasks.lib.dumps import header, packing
-from tasks.lib.dumps.records import RAW_LIMIT, RECORD_LIMIT, Fault, Record, Records
-from tasks.lib.errors import OutputError
+from tasks.lib.dumps import header
+from tasks.lib.dumps.blocks import OpenDump, Options
+from tasks.lib.dumps.delimited import DelimitedDump
+from tasks.lib.dumps.json_lines import JsonLinesDump
+from tasks.lib.dumps.packing import Stream
+from tasks.lib.dumps.parquet import ParquetDump
 
-BATCH_LINES = 2_000  # given to the parser at a time
-
-# Lines from the first number up to the second, and what they hold: good records by the lines they begin on, those of no
-# fields being blank lines; or what is wrong with them.
-Part = tuple[int, int, dict[int, list[str]] | Fault]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A quarantined record, or lines that hold no record to be trusted; it counts as one row."""
-
-    ordinal: int  # among all records, good and bad, from 1
-    first_line: int  # a physical one, the file's first being 1
-    last_line: int
-    reason: str  # a code
-    detail: str  # what was expected and found; never text of the record
-    raw: bytes  # as they are in the file, RAW_LIMIT at most
-    raw_bytes: int  # how many there are
-
-
-@dataclass(slots=True)
-class Block:
-    """Good records with their ordinals and first lines, and the spans met among them; all in the file's order."""
-
-    ordinals: list[int] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
+SUFFIXES = re.compile(r"\.(csv|tsv|jsonl|ndjson)(\.(gz|zst|bz2))?$|\.parquet$", re.IGNORECASE)
+NOT_A_DUMP = (
+    "expected a name that ends in .csv, .tsv, .jsonl or .ndjson, or these with .gz, .zst or .bz2, or in .parquet"
+)
+# What holds reviews and is not read: whoever put it there has to be told, not only that some file is no dump.
+_REFUSED = {
+    r"\.xlsx?$": "workbooks are not read; save its sheet as CSV UTF-8",
+    r"\.zip$": "ZIP archives are not read; unpack it, and pack each file with gzip if it has to be small",
+    r"\.parquet\.(gz|zst|bz2)$": "Parquet is compressed within itself; unpack the file",
+}
+_FORMS: dict[str, type[OpenDump]] = {
+    "jsonl": JsonLinesDump,
+    "ndjson": JsonLinesDump,
+    "parquet": ParquetDump,
+}
 
 
-@dataclass(slots=True)
-class Counts:
-    """Rows (good records and spans), blank lines, and the lines and bytes that they and the header account for."""
-
-    rows: int = 0
-    blank: int = 0
-    lines: int = 0
-    bytes: int = 0
+def is_dump(name: str) -> bool:
+    """Whether the file of this name is one to be read as a dump."""
+    return bool(SUFFIXES.search(name))
 
 
-class OpenDump:
-    """An open review dump; iterate once over its blocks. `header` has the column names as they stand; `counts` and
-    the file's `sha256` are there when the iteration has ended."""
+def refusal(name: str) -> str | None:
+    """What to do with a file of this name that holds reviews in a form that is not read; None for any other file."""
+    return next((advice for end, advice in _REFUSED.items() if re.search(end, name, re.IGNORECASE)), None)
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        review_column: str = "review",
-        encoding: str = "utf-8",
-        delimiter: str | None = None,
-        max_bytes: int | None = None,
-        block_rows: int = 2048,
-        block_bytes: int = 8 << 20,
-        record_limit: int = RECORD_LIMIT,
-    ) -> None:
-        """Opens the dump and reads its header. The delimiter is found out if not given.
 
-        `max_bytes` bounds the decompressed size; `block_rows` rows or about `block_bytes` bytes make a block; a line or
-        record of more than `record_limit` bytes is quarantined. Raises InputError for what is no dump as a whole.
-        """
-        encoding = header.check_options(encoding, delimiter)
-        self.stream = packing.Stream(path, max_bytes=max_bytes)
-        try:
-            pieces, head = self.stream.pieces(), b""
-            while len(head) < header.HEAD_LIMIT and (piece := next(pieces, b"")):
-                head += piece
-            found = header.find(self.stream.name, head, review_column, encoding, delimiter)
-        except BaseException:
-            self.stream.close()
-            raise
-        self.header, self.review_index, self.delimiter = tuple(found.names), found.matches[0], found.delimiter
-        self.counts = Counts(lines=found.lines, bytes=found.end)
-        self._records = Records(chain([head[found.end :]], pieces), found, encoding, record_limit)
-        self.sha256 = ""
-        self._block, self._block_rows, self._block_bytes = Block(), block_rows, block_bytes
-        self._batch_lines = BATCH_LINES
+def open(path: Path, options: Options = Options()) -> OpenDump:
+    """Opens a dump: JSON lines or Parquet if its name says so, and any other file as CSV or TSV.
 
-    def quarantine(self, check: Callable[[list[str]], Fault | None]) -> None:
-        """Quarantines records of which `check` says what is wrong, too; to be called before the iteration."""
-        self._records.check = check
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.stream.close()
-
-    def __iter__(self) -> Iterator[Block]:
-        """The blocks, none of them empty. Raises InputError if the file is damaged or too large."""
-        begun = self.counts.bytes
-        for start, end, found in self._parts():
-            self._add(start, end, found)
-            self._records.drop(end)
-            if self._room() <= 0 or self.counts.bytes - begun >= self._block_bytes:
-                yield self._block
-                self._block, begun = Block(), self.counts.bytes
-        if self._block.rows or self._block.spans:
-            yield self._block
-        lines, length, counts = self._records.end - 1, self.stream.bytes, self.counts
-        if (lines, length) != (counts.lines, counts.bytes):
-            read = f"{lines} lines of {length} bytes read, but {counts.lines} of {counts.bytes} accounted for"
-            raise OutputError(f"{self.stream.name}: {read}. Nothing is published.")
-        self.sha256 = self.stream.hash.hexdigest()
-
-    def _room(self) -> int:
-        return self._block_rows - len(self._block.rows) - len(self._block.spans)
-
-    def _add(self, start: int, end: int, found: dict[int, list[str]] | Fault) -> None:
-        """Adds to the block what is found in the lines before `end`, and counts these as accounted for."""
-        block, counts, lines = self._block, self.counts, self._records.raw(start, end)
-        length = sum(map(len, lines))
-        counts.lines += len(lines)
-        counts.bytes += length
-        if isinstance(found, tuple):
-            counts.rows += 1
-            raw = b"".join(lines)[:RAW_LIMIT]
-            block.spans.append(Span(counts.rows, start, end - 1, *found, raw, length))
-        else:
-            good = {line: row for line, row in found.items() if row}
-            block.ordinals += range(counts.rows + 1, counts.rows + len(good) + 1)
-            block.lines += good
-            block.rows += good.values()
-            counts.rows += len(good)
-            counts.blank += len(found) - len(good)
-
-    def _parts(self) -> Iterator[Part]:
-        line = self._records.first
-        while self._records.at(line) is not None:
-            line = yield from self._good(line)
-            if line < self._records.end:
-                line = yield from self._record(line)
-
-    def _good(self, start: int) -> Generator[Part, None, int]:
-        """The good records from line `start` on, a batch at most.
-
-        `Records.read` alone would do, but takes 340 ms for 25,000 reviews, and with this it is 210 ms.
-        """
-        records, rows, line = self._records, dict[int, list[str]](), start
-        batch = records.raw(start, start + min(self._batch_lines, self._room()))
-        if b"\0" in b"".join(batch) or sum(map(len, batch)) > records.limit:
-            batch = []
-        parser = csv.reader(map(records.decode, batch), delimiter=self.delimiter, strict=True)
-        try:
-            for row in parser:
-                end = start + parser.line_num
-                if row and (records.fault(row) or (end - line > 1 and line in records.open)):
-                    break
-                rows[line] = row
-                line = end
-        except (csv.Error, UnicodeDecodeError):
-            pass  # `Records.read` finds out what it is
-        # A record that breaks may take the parser through the whole batch: where many do, batches are short.
-        self._batch_lines = min(2 * (line - start) + 16, BATCH_LINES)
-        yield start, line, rows
-        return line
-
-    def _record(self, start: int) -> Generator[Part, None, int]:
-        """The record at line `start`; of a broken one whose end is unknown, all lines up to where records are sound
-        again, RAW_LIMIT bytes at a time, so that memory stays flat and spans keep all that their lines have."""
-        records, record = self._records, self._records.read(start)
-        end, fault = self._end(record, start), record.fault
-        if fault is None:
-            yield start, record.end, {start: record.fields}
-            return record.end
-        if end is None:
-            end, length = start + 1, len(records.raw(start, start + 1)[0])
-            while (line := records.at(end)) is not None and not (line.strip(b"\r\n") and records.sound(end, 2)):
-                length += len(line)
-                if length > RAW_LIMIT:
-                    yield start, end, fault
-                    start, length, fault = end, len(line), (fault[0], "continues the span before")
-                end += 1
-        yield start, end, fault
-        return end
-
-    def _end(self, record: Record, line: int) -> int | None:
-        """The line behind a record at `line`; None if it cannot be told."""
-        records, end = self._records, record.end
-        if record.sound or (record.fields and end == line + 1):
-            # A line of too many or too few fields ends where the next record begins, sound or not: saves 410 good rows
-            # of a million where a twentieth of the rows are ragged, and 29,000 where a fifth are.
-            return end
-        if record.fields and records.sound(end):
-            # One record in 8 million began on the last line: its opening quote had closed the one before.
-            last = records.read(end - 1)
-            if not (last.sound and last.end > end):
-                return end
-        # Quotes that were not doubled come in pairs, so that the line is whole: saves 42,000 good rows of a million
-        # where a third of the rows have such a pair.
-        pairs = records.raw(line, line + 1)[0].count(b'"') % 2 == 0
-        return line + 1 if pairs and records.sound(line + 1) else None
+    Raises InputError for what is no dump as a whole.
+    """
+    options = replace(options, encoding=header.check_options(options.encoding, options.delimiter))
+    match = SUFFIXES.search(path.name)
+    form = _FORMS.get(match[0].split(".")[1].lower(), DelimitedDump) if match else DelimitedDump
+    stream = Stream(path, max_bytes=options.max_bytes)
+    try:
+        return form(stream, options)
+    except BaseException:
+        stream.close()
+        raise

@@ -4,18 +4,16 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Self
 
+from tasks.lib.dumps.blocks import RAW_LIMIT, Check, Fault
 from tasks.lib.dumps.header import Header
 
-RAW_LIMIT = 64 << 10
-RECORD_LIMIT = 64 << 20
 LINES_LIMIT = 1_000_000  # of one record: its lines are held in memory
 
-Fault = tuple[str, str]  # a code, and what was expected and found
 # What is wrong where an error of `csv`, or of `_feed`, has these words in it.
 _MALFORMED: dict[str, Fault] = {
     "line of more than": ("field_too_large", "a line over the limit"),
@@ -67,9 +65,9 @@ class Records:
         # Of two files put together, the second may bring its byte order mark.
         self._repeated = [[mark + first, *others] for mark in ("", "\ufeff") if others]
         self.limit = limit
-        self.check: Callable[[list[str]], Fault | None] = lambda fields: None
+        self.check: Check = lambda fields: None
         self._kept: list[bytes | Line] = []
-        self._unread = _split(pieces, header.line_end, limit)
+        self._unread = split(pieces, header.line_end, limit)
 
     @property
     def end(self) -> int:
@@ -159,7 +157,7 @@ class Records:
         return True
 
 
-def _split(pieces: Iterable[bytes], end: bytes, limit: int) -> Iterator[list[bytes | Line]]:
+def split(pieces: Iterable[bytes], end: bytes, limit: int) -> Iterator[list[bytes | Line]]:
     """The physical lines, as many at a time as a piece completes."""
     begun = Line()
     for piece in pieces:

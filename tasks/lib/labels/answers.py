@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.lib import errors, files
 from tasks.lib.config import LabelsConfig
+from tasks.lib.dumps import reader
+from tasks.lib.dumps.blocks import Options, Span
 from tasks.lib.dumps.header import listed
-from tasks.lib.dumps.reader import OpenDump, Span
 from tasks.lib.network import words
-from tasks.lib.scores import exports, tables
+from tasks.lib.scores import exports
 
 COLUMNS = ("label", "sentiment")
 ROW_ID = "row_id"
@@ -93,7 +94,7 @@ def paths(folder: Path) -> list[Path]:
     Raises `InputError` if the disk does not give them.
     """
     with files.input_errors(folder):
-        found = [path for path in folder.glob("[!.]*") if path.is_file() and tables.DUMP_SUFFIXES.search(path.name)]
+        found = [path for path in folder.glob("[!.]*") if path.is_file() and reader.is_dump(path.name)]
         return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
@@ -110,7 +111,7 @@ def read(path: Path, review_column: str, config: LabelsConfig, sha256: str = "")
     Raises `InputError` if it is no dump with these columns, or not the file of that sha256; `OutputError` if not every
     row is accounted for.
     """
-    with OpenDump(path, review_column=review_column) as dump:
+    with reader.open(path, Options(review_column=review_column)) as dump:
         column = _column(path.name, dump.header, config.label_column)
         dump.quarantine(lambda fields: _fault(fields[column], column, config.stars))
         content = Content([], [])
@@ -131,7 +132,7 @@ def read(path: Path, review_column: str, config: LabelsConfig, sha256: str = "")
 
 def texts(path: Path) -> Iterator[tuple[str, str]]:
     """The row id, or "", and the review of each sound row, labelled or not. Raises `InputError` if it is no dump."""
-    with OpenDump(path) as dump:
+    with reader.open(path) as dump:
         for block in dump:
             for row_id, row in zip(_row_ids(dump.header, block.rows), block.rows, strict=True):
                 yield row_id, exports.restored(row[dump.review_index])

@@ -12,6 +12,7 @@ from typing import Literal
 
 from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
+from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
 from tasks.lib.scores import tables
 from tasks.lib.scores.ledger import Ledger, Standing
@@ -83,9 +84,11 @@ def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
         try:
             if error:
                 raise errors.InputError(f"a folder that cannot be listed: {error}. Mend that and run again.")
-            if not tables.DUMP_SUFFIXES.search(name):
+            if not reader.is_dump(name):
                 # Whoever names a file wants it scored; in a folder, other files may be beside the dumps.
-                yield Dump(path, name, "not a dump" if is_folder else "unreadable", tables.NOT_A_DUMP)
+                refusal = reader.refusal(name)
+                status: Status = "not a dump" if is_folder and not refusal else "unreadable"
+                yield Dump(path, name, status, refusal or reader.NOT_A_DUMP)
                 continue
             file = os.lstat(path)
             age = time.time() - file.st_mtime

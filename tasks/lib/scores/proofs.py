@@ -78,7 +78,8 @@ def _check(
     report = reports.of_footer(path, footer, reports.quarantined(footer, quarantine))
     _balance(table, footer, report)
     lines = _quarantined_lines(data, quarantine, report, published) if report.quarantined else np.empty(0, np.int64)
-    tally = _Tally(report, lines)
+    # A header stands on the first line of a dump that has one, or below.
+    tally = _Tally(report, lines, header=1 if footer.get("delimiter", ",") else 0)
     with pq.ParquetFile(table) as file:
         names, rows = file.schema_arrow.names, file.metadata.num_rows
         own = {name: file.schema_arrow.field(name).type for name in tables.OWN_COLUMNS if name in names}
@@ -137,10 +138,10 @@ def _quarantined_lines(data: Layout, quarantine: Path, report: FileReport, publi
 class _Tally:
     """The rows of a table as they come: each is checked, and together they have to be what the footer says."""
 
-    def __init__(self, report: FileReport, quarantined: Lines) -> None:
+    def __init__(self, report: FileReport, quarantined: Lines, header: int) -> None:
         self.report, self._quarantined = report, quarantined
         self.rows = self._positive = 0
-        self._last_line = 1  # the header's, or a line of it
+        self._last_line = header
         self._histogram = np.zeros(profiles.PROBABILITY_BINS, np.int64)
 
     def add(self, batch: pa.RecordBatch) -> None:

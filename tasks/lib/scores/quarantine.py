@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 
 from tasks.lib import errors, files
 from tasks.lib.dumps import header
-from tasks.lib.dumps.reader import Span
+from tasks.lib.dumps.blocks import Span
 from tasks.lib.scores import tables
 
 # What pyarrow and JSON raise on a table that is not what it should be.
 DAMAGED = (OSError, LookupError, TypeError, ValueError, pa.ArrowException)
 UTF_8 = "utf-8"
+DELIMITED, JSON_LINES = "-requeued.csv", "-requeued.jsonl"
 
 
 class Exported(NamedTuple):
@@ -32,10 +33,10 @@ class Exported(NamedTuple):
 def exported(folder: Path, encoding: str = UTF_8) -> Exported:
     """The dumps of all quarantine tables in `folder`; each is made if it does not stand there yet.
 
-    The dump of `<name>.parquet` is `<name>-requeued.csv` beside it, readable by its owner only, its header in the
-    `encoding` in which it will be read. One that stands already is kept as it is, since somebody may have repaired
-    it. Runs have to take turns with this. Raises `InputError` for an encoding that dumps cannot have, and
-    `OutputError` if a dump cannot be written.
+    The dump of `<name>.parquet` is `<name>-requeued.csv` beside it, or `<name>-requeued.jsonl` if the records are
+    objects of JSON, readable by its owner only, its header in the `encoding` in which it will be read. One that stands
+    already is kept as it is, since somebody may have repaired it. Runs have to take turns with this. Raises
+    `InputError` for an encoding that dumps cannot have, and `OutputError` if a dump cannot be written.
     """
     encoding = header.check_options(encoding, None)
     dumps, failed = [], {}
@@ -55,9 +56,13 @@ def _name(table: Path) -> str:
 
 
 def _export(table: Path, encoding: str) -> Path:
-    dump = table.with_name(f"{table.stem}-requeued.csv")
-    if not dump.exists() or _is_untouched(dump, table, encoding):
-        files.write(dump, _content(table, encoding), mode=files.PRIVATE_FILE)
+    for end in (DELIMITED, JSON_LINES):
+        dump = table.with_name(f"{table.stem}{end}")
+        if dump.exists() and not _is_untouched(dump, table, encoding):
+            return dump
+    content, end = _content(table, encoding)
+    dump = table.with_name(f"{table.stem}{end}")
+    files.write(dump, content, mode=files.PRIVATE_FILE)
     return dump
 
 
@@ -67,12 +72,13 @@ def _is_untouched(dump: Path, table: Path, encoding: str) -> bool:
         return False
     try:
         with files.input_errors(dump):
-            return dump.read_bytes() == _content(table, UTF_8)
+            return dump.read_bytes() == _content(table, UTF_8)[0]
     except errors.InputError:  # it cannot be made again: what stands is all there is
         return False
 
 
-def _content(table: Path, encoding: str) -> bytes:
+def _content(table: Path, encoding: str) -> tuple[bytes, str]:
+    """The bytes of the dump, and how its name ends."""
     try:
         names, delimiter, rows = _stored(table)
     except DAMAGED as error:
@@ -85,6 +91,9 @@ def _content(table: Path, encoding: str) -> bytes:
             f"{table}: {capped} of its records are larger than what a quarantine keeps of them. Repair them in the "
             "dump itself."
         )
+    lines = b"".join(row["raw"].rstrip(b"\r\n") + b"\n" for row in rows)
+    if not delimiter:
+        return lines, JSON_LINES
     line = io.StringIO(newline="")
     csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(names)
     try:
@@ -94,7 +103,7 @@ def _content(table: Path, encoding: str) -> bytes:
             f"{table}: its column names cannot be written in {encoding}. Requeue it without --encoding, and repair the "
             "dump that this makes."
         ) from error
-    return first + b"".join(row["raw"].rstrip(b"\r\n") + b"\n" for row in rows)
+    return first + lines, DELIMITED
 
 
 def _stored(table: Path) -> tuple[list[str], str, list[dict[str, Any]]]:

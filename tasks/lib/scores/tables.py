@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.lib import arrow, errors, files, profiles
+from tasks.lib.dumps import reader
+from tasks.lib.dumps.blocks import Block, Counts, Span
 from tasks.lib.dumps.header import listed
-from tasks.lib.dumps.reader import Block, Counts, Span
 from tasks.lib.profiles import Scores
 
 OWN_COLUMNS = {
@@ -45,15 +46,13 @@ QUARANTINE_SCHEMA = pa.schema(
 )
 # What is known of each row group is held till the file is closed: many small ones would make memory grow with the dump.
 ROW_GROUP_ROWS, ROW_GROUP_BYTES = 8_192, 16 << 20
-DUMP_SUFFIXES = re.compile(r"\.(csv|tsv)(\.(gz|zst|bz2))?$", re.IGNORECASE)
-NOT_A_DUMP = "expected a name that ends in .csv or .tsv, or these with .gz, .zst or .bz2"
 STEM_BYTES = 120  # a file name has room for 255 bytes, and hidden, requeued and report names are longer
 REQUEUED = re.compile(r"-[0-9a-f]{16}-requeued$")  # how the stem of a repaired dump ends: whose rows it holds
 
 
 def table_name(source_file: str, input_sha256: str) -> str:
     """The name of the tables of a dump: its stem, and the first 16 digits of the sha256 of its bytes."""
-    stem = re.sub(r"[^\w .()+,@-]", "_", DUMP_SUFFIXES.sub("", source_file))
+    stem = re.sub(r"[^\w .()+,@-]", "_", reader.SUFFIXES.sub("", source_file))
     requeued = REQUEUED.search(stem)
     end = requeued[0] if requeued else ""
     stem = stem.removesuffix(end).lstrip("._ ")  # readers of a folder of tables skip names that begin with . or _

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from tasks.lib.dumps import packing, reader
+from tasks.lib.dumps import delimited, packing, reader
+from tasks.lib.dumps.blocks import Counts, Options
 from tasks.lib.errors import InputError
 from tests.support import tally
 
@@ -25,10 +26,10 @@ TEXT = (
 WORDS = re.split(" ", TEXT)
 
 
-def read(path: Path, **options: Any) -> tuple[list[Event], reader.Counts]:
+def read(path: Path, **options: Any) -> tuple[list[Event], Counts]:
     """Good rows as (ordinal, line, fields) and spans as (ordinal, lines, reason, raw), in the file's order."""
     events: list[Event] = []
-    with reader.OpenDump(path, **options) as dump:
+    with reader.open(path, Options(**options)) as dump:
         for block in dump:
             events += zip(block.ordinals, block.lines, block.rows, strict=True)
             events += [
@@ -48,7 +49,7 @@ def strict(data: bytes) -> list[list[str]]:
         return []
 
 
-def judge_tiling(data: bytes, events: list[Event], counts: reader.Counts, header_lines: int) -> None:
+def judge_tiling(data: bytes, events: list[Event], counts: Counts, header_lines: int) -> None:
     """Every line is in one record, one span, or blank; and a good row is what the file has at its lines."""
     lines = io.BytesIO(data).readlines()
     assert counts.lines == len(lines)
@@ -88,7 +89,7 @@ def test_soup_is_read_alike_however_it_is_cut(seed: int, tmp_path: Path, monkeyp
         limit = draw.choice([20, 100, 1 << 20])
         right = read(path, record_limit=limit)
         with monkeypatch.context() as patch:
-            patch.setattr(reader, "BATCH_LINES", draw.choice([0, 1, 3]))
+            patch.setattr(delimited, "BATCH_LINES", draw.choice([0, 1, 3]))
             patch.setattr(packing, "PIECE", draw.choice([1, 2, 7]))
             assert read(path, record_limit=limit, block_rows=draw.choice([1, 2, 100])) == right
         if b"\r" not in path.read_bytes() and limit > 1000:

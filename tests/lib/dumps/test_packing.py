@@ -92,7 +92,7 @@ BOMB = """
 import resource, sys
 from pathlib import Path
 from tasks.lib.dumps import reader
-with reader.OpenDump(Path(sys.argv[1])) as dump:
+with reader.open(Path(sys.argv[1])) as dump:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     spans = [span for block in dump for span in block.spans]
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -120,26 +120,26 @@ def test_memory_stays_flat_while_a_bomb_is_read(kind: str, tmp_path: Path) -> No
 
 def test_missing_file_folder_and_devices_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"missing\.csv: could not be opened: No such file"):
-        reader.OpenDump(tmp_path / "missing.csv")
+        reader.open(tmp_path / "missing.csv")
     with pytest.raises(InputError, match="expected a regular file"):
-        reader.OpenDump(tmp_path)
+        reader.open(tmp_path)
     with pytest.raises(InputError, match="expected a regular file"):
-        reader.OpenDump(Path("/dev/null"))
+        reader.open(Path("/dev/null"))
 
 
 def test_fifo_and_socket_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.csv")
     with pytest.raises(InputError, match="expected a regular file"):
-        reader.OpenDump(tmp_path / "fifo.csv")
+        reader.open(tmp_path / "fifo.csv")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(tmp_path / "s.csv"))
         with pytest.raises(InputError, match="could not be opened"):
-            reader.OpenDump(tmp_path / "s.csv")
+            reader.open(tmp_path / "s.csv")
 
 
 def test_file_name_cannot_break_a_message(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        reader.OpenDump(tmp_path / "a\n\x1b[31m\udcff.csv")
+        reader.open(tmp_path / "a\n\x1b[31m\udcff.csv")
     assert str(caught.value).startswith("a??[31m?.csv: ")
 
 

@@ -47,7 +47,7 @@ def test_counts_that_do_not_balance_are_no_result(tmp_path: Path) -> None:
     path = tmp_path / "reviews.csv"
     path.write_bytes(TEXT)
     for name in ("lines", "bytes"):
-        with reader.OpenDump(path) as dump, pytest.raises(OutputError, match=r"reviews\.csv: .* accounted for"):
+        with reader.open(path) as dump, pytest.raises(OutputError, match=r"reviews\.csv: .* accounted for"):
             for _ in dump:
                 setattr(dump.counts, name, getattr(dump.counts, name) + 1)
 

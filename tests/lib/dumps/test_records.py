@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lib.dumps.records import RAW_LIMIT
+from tasks.lib.dumps.blocks import RAW_LIMIT
 from tests.support.known_dumps import BLANK, CASES, THREE, Part, check, counted, outcome, read, row, rows
 
 

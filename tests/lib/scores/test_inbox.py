@@ -87,7 +87,7 @@ def test_a_file_that_is_named_and_no_dump_and_is_passed_over(folder: Path, name:
     (folder / name).write_text("review\nx\n")
     (dump,) = find(folder / name)
     assert dump.status == "unreadable"
-    assert "expected a name that ends in .csv or .tsv" in dump.reason
+    assert "expected a name that ends in .csv, .tsv" in dump.reason
 
 
 def test_a_damaged_table_that_is_made_again_in_silence(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tasks.lib import files
 from tasks.lib.dumps import reader
+from tasks.lib.dumps.blocks import Options
 from tasks.lib.scores import exports, quarantine, tables
 from tests.support.tables import SHA, score
 
@@ -97,7 +98,7 @@ def french(tmp_path: Path) -> Path:
 
 
 def read_again(dump: Path, encoding: str) -> tuple[tuple[str, ...], list[list[str]]]:
-    with reader.OpenDump(dump, encoding=encoding) as opened:
+    with reader.open(dump, Options(encoding=encoding)) as opened:
         return opened.header, [row for block in opened for row in block.rows]
 
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib import errors
-from tasks.lib.dumps.reader import OpenDump
+from tasks.lib.dumps import reader
 from tasks.lib.scores import tables
 from tests.support.known_dumps import CASES, expected
 from tests.support.tables import SHA, score
@@ -162,7 +162,7 @@ def test_a_cell_or_a_record_that_a_table_alters(tmp_path: Path, name: str) -> No
     dump = tmp_path / "reviews.csv"
     dump.write_bytes(header + b"".join(raw for raw, _ in parts))
     right = expected(header.count(b"\n") + 1, parts, b"\n")
-    with OpenDump(dump) as opened:
+    with reader.open(dump) as opened:
         names = list(tables.carried_columns(opened.header, None, dump.name).values())
     table = score(dump, tmp_path)
     assert rows_of(table, ["row_id", "source_line", *names]) == [
