@@ -13,8 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 
-def text(values: Sequence[str]) -> pa.Array:
-    """An array of strings without nulls, 2 GiB at most. Raises `UnicodeEncodeError`."""
+def text(values: Sequence[str] | pa.StringArray) -> pa.StringArray:
+    """An array of strings without nulls, 2 GiB at most; one that is such already as it is.
+
+    Raises `UnicodeEncodeError`.
+    """
+    if isinstance(values, pa.StringArray):
+        return values
     encoded = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
     return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))])

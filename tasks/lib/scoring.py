@@ -120,7 +120,7 @@ def scores(
 
 def reviews_at(review_index: int) -> Callable[[Block], list[str]]:
     """What gives the reviews of a block whose rows have them at this index."""
-    return lambda block: [row[review_index] for row in block.rows]
+    return lambda block: block.strings(review_index)
 
 
 def open_dump(path: Path, config: ScoreConfig) -> OpenDump:
@@ -167,7 +167,7 @@ def score(
         ):
             for block, scored in scores(rows, scorers, reviews_at(rows.review_index)):
                 out.add(block, scored)
-                on_rows(len(block.rows) + len(block.spans))
+                on_rows(block.records)
             if rows.sha256 != dump.sha256 or _standing(path) != before:
                 raise errors.InputError(
                     f"{dump.name}: changed while it was read. Nothing was published; the next run scores it as it is."

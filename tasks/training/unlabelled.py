@@ -71,6 +71,6 @@ def _rows(path: Path, review_column: str) -> Iterator[str]:
     with reader.open(path, Options(review_column=review_column)) as dump:
         for block in dump:
             broken += len(block.spans)
-            yield from (row[dump.review_index] for row in block.rows)
+            yield from block.strings(dump.review_index)
     if broken:
         log.warning("%s: skipped %s damaged or empty rows", path.name, f"{broken:,}")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.lib import files
 from tasks.lib.dumps import reader
-from tasks.lib.dumps.blocks import Block
+from tasks.lib.dumps.blocks import RowBlock
 from tasks.lib.layout import Layout
 from tasks.lib.profiles import Scores
 from tasks.lib.scores import scored, tables
@@ -30,9 +30,8 @@ def score(dump: Path, folder: Path, *, threshold: float = 0.5, lose: int = 0) ->
         carried = tables.carried_columns(opened.header, None, dump.name)
         with tables.Tables(table, quarantine, origin, carried) as out:
             for block in opened:
-                kept = Block(block.ordinals, block.lines, block.rows[: len(block.rows) - lose], block.spans)
-                count = len(kept.rows)
-                kept.ordinals, kept.lines = kept.ordinals[:count], kept.lines[:count]
+                count = len(block.rows) - lose
+                kept = RowBlock(block.ordinals[:count], block.lines[:count], block.spans, block.rows[:count])
                 words = np.arange(count, dtype=np.int32)
                 out.add(kept, Scores(np.linspace(0, 1, count, dtype=np.float32), words, words * 0, int(words.sum())))
             out.publish(opened.counts)

@@ -120,7 +120,7 @@ def _keras(bundle: Path, dump: Path) -> float:
 
     encoder = scoring.Model.open(bundle.parent, bundle.name).encoder
     with reader.open(dump) as rows:
-        blocks = [encoder.encode([row[rows.review_index] for row in block.rows]) for block in rows]
+        blocks = [encoder.encode(block.strings(rows.review_index)) for block in rows]
     network = model.load(bundle / "model.keras")
     inputs = [(block.ids, block.ngram_ids) for block in blocks]
     model.predict(network, *inputs[0])  # compiles it

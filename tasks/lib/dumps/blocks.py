@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 from tasks.lib.dumps.packing import Stream
 from tasks.lib.errors import OutputError
@@ -43,14 +43,47 @@ class Span:
     raw_bytes: int  # how many there are
 
 
-@dataclass(slots=True)
-class Block:
+@dataclass
+class Block(ABC):
     """Good records with their ordinals and first lines, and the spans met among them; all in the file's order."""
 
     ordinals: list[int] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
-    rows: list[list[str]] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
+
+    @property
+    @abstractmethod
+    def rows(self) -> list[list[str]]:
+        """The fields of the good records."""
+
+    @abstractmethod
+    def strings(self, index: int) -> list[str]:
+        """The good records' fields in one column."""
+
+    def column(self, index: int) -> Any:
+        """The same as an Arrow array of strings, if the form of the dump has them so; else as they are in `strings`."""
+        return self.strings(index)
+
+    @property
+    def records(self) -> int:
+        """How many records there are, good and bad."""
+        return len(self.ordinals) + len(self.spans)
+
+
+@dataclass
+class RowBlock(Block):
+    """A block of a form that has a record after the other."""
+
+    good: list[list[str]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The fields of the good records."""
+        return self.good
+
+    def strings(self, index: int) -> list[str]:
+        """The good records' fields in one column."""
+        return [row[index] for row in self.good]
 
 
 @dataclass(slots=True)
@@ -81,7 +114,7 @@ class OpenDump(ABC):
     def __init__(self, stream: Stream, options: Options) -> None:
         """Reads as much of the stream as tells the header. Raises InputError for what is no dump as a whole."""
         self.stream, self.options, self.counts = stream, options, Counts()
-        self.check: Check = lambda fields: None
+        self.check: Check | None = None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Block]:

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterator
 from itertools import chain
 
 from tasks.lib.dumps import header
-from tasks.lib.dumps.blocks import RAW_LIMIT, Block, Check, Counts, Fault, OpenDump, Options, Span
+from tasks.lib.dumps.blocks import RAW_LIMIT, Block, Check, Counts, Fault, OpenDump, Options, RowBlock, Span
 from tasks.lib.dumps.packing import Stream
 from tasks.lib.dumps.records import Record, Records
 
@@ -37,7 +37,7 @@ class DelimitedDump(OpenDump):
         self.header, self.review_index, self.delimiter = tuple(found.names), found.matches[0], found.delimiter
         self.counts = Counts(lines=found.lines, bytes=found.end)
         self._records = Records(chain([head[found.end :]], pieces), found, options.encoding, options.record_limit)
-        self._block = Block()
+        self._block = RowBlock()
         self._batch_lines = BATCH_LINES
 
     def quarantine(self, check: Check) -> None:
@@ -51,14 +51,14 @@ class DelimitedDump(OpenDump):
             self._records.drop(end)
             if self._room() <= 0 or self.counts.bytes - begun >= self.options.block_bytes:
                 yield self._block
-                self._block, begun = Block(), self.counts.bytes
-        if self._block.rows or self._block.spans:
+                self._block, begun = RowBlock(), self.counts.bytes
+        if self._block.records:
             yield self._block
         self.balance(self._records.end - 1, self.stream.bytes)
         self.sha256 = self.stream.hash.hexdigest()
 
     def _room(self) -> int:
-        return self.options.block_rows - len(self._block.rows) - len(self._block.spans)
+        return self.options.block_rows - self._block.records
 
     def _add(self, start: int, end: int, found: dict[int, list[str]] | Fault) -> None:
         """Adds to the block what is found in the lines before `end`, and counts these as accounted for."""
@@ -74,7 +74,7 @@ class DelimitedDump(OpenDump):
             good = {line: row for line, row in found.items() if row}
             block.ordinals += range(counts.rows + 1, counts.rows + len(good) + 1)
             block.lines += good
-            block.rows += good.values()
+            block.good += good.values()
             counts.rows += len(good)
             counts.blank += len(found) - len(good)
 

@@ -15,7 +15,7 @@ from json import JSONDecodeError, JSONDecoder
 from typing import Any
 
 from tasks.lib.dumps import header, records
-from tasks.lib.dumps.blocks import RAW_LIMIT, Block, Fault, OpenDump, Options, Span
+from tasks.lib.dumps.blocks import RAW_LIMIT, Block, Fault, OpenDump, Options, RowBlock, Span
 from tasks.lib.dumps.packing import Stream
 from tasks.lib.dumps.records import Line
 from tasks.lib.errors import InputError
@@ -58,7 +58,7 @@ class JsonLinesDump(OpenDump):
         self.header = (*self._columns, OTHER_KEYS) if self._has_others else tuple(self._columns)
 
     def __iter__(self) -> Iterator[Block]:
-        block, begun, counts = Block(), 0, self.counts
+        block, begun, counts = RowBlock(), 0, self.counts
         for line in self._lines:
             counts.lines += 1
             counts.bytes += len(line)
@@ -73,12 +73,11 @@ class JsonLinesDump(OpenDump):
             else:
                 block.ordinals.append(counts.rows)
                 block.lines.append(counts.lines)
-                block.rows.append(fields)
-            full = len(block.rows) + len(block.spans) >= self.options.block_rows
-            if full or counts.bytes - begun >= self.options.block_bytes:
+                block.good.append(fields)
+            if block.records >= self.options.block_rows or counts.bytes - begun >= self.options.block_bytes:
                 yield block
-                block, begun = Block(), counts.bytes
-        if block.rows or block.spans:
+                block, begun = RowBlock(), counts.bytes
+        if block.records:
             yield block
         self.balance(counts.lines, self.stream.bytes)
         self.sha256 = self.stream.hash.hexdigest()
@@ -115,7 +114,7 @@ class JsonLinesDump(OpenDump):
             fields.append("")
         if not (review := fields[self.review_index]) or review.isspace():
             return "empty_review", f"field {self.review_index + 1}: expected a review, found none"
-        return self.check(fields) or fields
+        return (self.check and self.check(fields)) or fields
 
     def _parse(self, line: bytes | Line) -> tuple[str, dict[str, Any] | Fault]:
         """The text of a line, and the object on it or what is wrong."""

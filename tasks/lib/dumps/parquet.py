@@ -10,11 +10,13 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.lib import arrow
 from tasks.lib.dumps import header
 from tasks.lib.dumps.blocks import RAW_LIMIT, Block, Fault, OpenDump, Options, Span
 from tasks.lib.dumps.packing import Stream
@@ -27,6 +29,30 @@ NAMES_SHOWN = 20
 # What pyarrow raises on a file that is not what it should be.
 _DAMAGED = (OSError, LookupError, TypeError, ValueError, pa.ArrowException)
 _AS_TEXT = pc.CastOptions(pa.string(), allow_invalid_utf8=True)
+
+
+@dataclass
+class ColumnBlock(Block):
+    """A block of a form that has a column after the other."""
+
+    columns: list[pa.StringArray] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The fields of the good records."""
+        return list(map(list, zip(*(column.to_pylist() for column in self.columns), strict=True)))
+
+    def strings(self, index: int) -> list[str]:
+        """The good records' fields in one column."""
+        if index not in self._strings:
+            self._strings[index] = self.columns[index].to_pylist()
+        return self._strings[index]
+
+    def column(self, index: int) -> pa.StringArray:
+        """The same as an Arrow array."""
+        return self.columns[index]
+
+    _strings: dict[int, list[str]] = field(default_factory=dict)
 
 
 class ParquetDump(OpenDump):
@@ -49,23 +75,25 @@ class ParquetDump(OpenDump):
         self._refuse([] if _is_text(types[review]) else [review], f"reviews of type {types[review]}")
 
     def __iter__(self) -> Iterator[Block]:
-        block, begun, counts, options = Block(), 0, self.counts, self.options
+        counts, options = self.counts, self.options
+        waiting, rows, length = list[list[pa.StringArray]](), 0, 0
         for batch in self._batches():
-            texts = [_text(column) for column in batch.columns]
-            counts.bytes += sum(pc.sum(pc.binary_length(text)).as_py() or 0 for text in texts)
-            if options.max_bytes is not None and counts.bytes > options.max_bytes:
+            waiting.append([_text(column) for column in batch.columns])
+            rows += len(batch)
+            length += sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in waiting[-1])
+            if options.max_bytes is not None and counts.bytes + length > options.max_bytes:
                 found = f"{self.stream.name}: has more text than the limit of {options.max_bytes} bytes"
                 raise InputError(f"{found}. Raise the limit if the file is to be trusted.")
-            self._add(block, texts)
-            rows = len(block.rows) + len(block.spans)
-            if rows + self._batch_rows > options.block_rows or counts.bytes - begun >= options.block_bytes:
-                yield block
-                block, begun = Block(), counts.bytes
-        if block.rows or block.spans:
-            yield block
-        if counts.rows != self._file.metadata.num_rows:
-            raise InputError(f"{self.stream.name}: {self._file.metadata.num_rows} rows expected, {counts.rows} found.")
-        with self._errors("could not be read to its end"):
+            if rows + self._batch_rows > options.block_rows or length >= options.block_bytes:
+                yield self._block(waiting)
+                counts.bytes += length
+                waiting, rows, length = [], 0, 0
+        if rows:
+            yield self._block(waiting)
+        counts.bytes += length
+        if counts.rows != (expected := self._file.metadata.num_rows):
+            raise InputError(f"{self.stream.name}: expected {expected} rows, found {counts.rows}. Fetch it again.")
+        with self._errors("could not be read again"):
             self.sha256 = self.stream.read_hash()
 
     def _rows_at_once(self) -> int:
@@ -77,25 +105,48 @@ class ParquetDump(OpenDump):
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         with self._errors("a page is damaged or cut off"):
-            yield from self._file.iter_batches(self._batch_rows)
+            yield from self._file.iter_batches(self._batch_rows, use_threads=False)
 
-    def _add(self, block: Block, texts: Sequence[pa.StringArray]) -> None:
-        """Adds the rows of a batch to a block: good ones, and what is quarantined."""
-        decoded = [_cells(text) for text in texts]
+    def _block(self, batches: Sequence[Sequence[pa.StringArray]]) -> Block:
+        """The rows of some batches: good ones, and what is quarantined."""
+        columns = [pa.concat_arrays(parts) for parts in zip(*batches, strict=True)]
+        first = self.counts.rows + 1
+        self.counts.rows += len(columns[0])
+        self.counts.lines = self.counts.rows
+        numbers = list(range(first, self.counts.rows + 1))
+        block = ColumnBlock(numbers, numbers, [], [_filled(column) for column in columns])
+        return block if self._is_sound(block) else self._parted(block, columns)
+
+    def _is_sound(self, block: ColumnBlock) -> bool:
+        """Whether surely no row of a block has a fault: to look at each takes as long as to decode it."""
+        try:
+            for column in block.columns:
+                column.validate(full=True)  # is it UTF-8
+        except pa.ArrowInvalid:
+            return False
+        reviews = block.strings(self.review_index)
+        return (
+            self.check is None
+            and sum(column.nbytes for column in block.columns) <= self.options.record_limit
+            and not any(b"\0" in (column.buffers()[2] or pa.py_buffer(b"")).to_pybytes() for column in block.columns)
+            and "" not in reviews
+            and not any(map(str.isspace, reviews))
+        )
+
+    def _parted(self, block: ColumnBlock, columns: Sequence[pa.StringArray]) -> Block:
+        """The block without the rows that have a fault; these are its spans."""
+        decoded = [_cells(column) for column in columns]
         is_utf8 = all(valid for _, valid in decoded)
-        rows = [list(cells) for cells in zip(*(cells for cells, _ in decoded), strict=True)]
-        full = rows
-        if any(text.null_count for text in texts):
-            full = [["" if cell is None else cell for cell in row] for row in rows]
-        for row, fields in zip(rows, full, strict=True):
-            self.counts.rows += 1
-            self.counts.lines += 1
-            if fault := self._fault(fields, is_utf8):
-                block.spans.append(self._span(row, fault))
+        good = []
+        for at, row in enumerate(zip(*(cells for cells, _ in decoded), strict=True)):
+            fault = self._fault(["" if cell is None else cell for cell in row], is_utf8)
+            if fault is None:
+                good.append(at)
             else:
-                block.ordinals.append(self.counts.rows)
-                block.lines.append(self.counts.rows)
-                block.rows.append(fields)
+                block.spans.append(self._span(block.ordinals[at], row, fault))
+        numbers = [block.ordinals[at] for at in good]
+        kept = arrow.numbers(good, pa.int64())
+        return ColumnBlock(numbers, numbers, block.spans, [column.take(kept) for column in block.columns])
 
     def _fault(self, fields: list[str], is_utf8: bool) -> Fault | None:
         """What is wrong with a row."""
@@ -109,10 +160,9 @@ class ParquetDump(OpenDump):
         review = fields[self.review_index]
         if not review or review.isspace():
             return "empty_review", f"field {self.review_index + 1}: expected a review, found none"
-        return self.check(fields)
+        return self.check(fields) if self.check else None
 
-    def _span(self, row: Sequence[str | None], fault: Fault) -> Span:
-        number = self.counts.rows
+    def _span(self, number: int, row: Sequence[str | None], fault: Fault) -> Span:
         raw = json.dumps(dict(zip(self.header, row, strict=True)), ensure_ascii=False)
         content = raw.encode(errors="surrogateescape") + b"\n"
         return Span(number, number, number, *fault, content[:RAW_LIMIT], len(content))
@@ -166,6 +216,11 @@ def _text(column: pa.Array) -> pa.StringArray:
     if pa.types.is_dictionary(column.type):
         return _text(column.dictionary_decode())
     return pc.cast(column, options=_AS_TEXT)
+
+
+def _filled(text: pa.StringArray) -> pa.StringArray:
+    """The strings with an empty one in place of each null."""
+    return pc.fill_null(text, "") if text.null_count else text
 
 
 def _cells(text: pa.StringArray) -> tuple[list[str | None], bool]:

@@ -161,7 +161,7 @@ class Tables:
 
     def add(self, block: Block, scores: Scores) -> None:
         """Writes the rows of a block with their scores, and its spans. Raises `OutputError`."""
-        if block.rows:
+        if block.ordinals:
             with files.output_errors(self.table):
                 self._write_scores(block, scores)
         if block.spans:
@@ -169,7 +169,7 @@ class Tables:
                 self._write_quarantine(block.spans)
 
     def _write_scores(self, block: Block, scores: Scores) -> None:
-        origin, count = self.origin, len(block.rows)
+        origin, count = self.origin, len(block.ordinals)
         positive = scores.probabilities >= origin.threshold
         arrays = [
             arrow.text([f"{origin.input_sha256[:16]}-{ordinal}" for ordinal in block.ordinals]),
@@ -180,8 +180,7 @@ class Tables:
             arrow.numbers(scores.known_tokens, pa.int32()),
             arrow.text([origin.model_id] * count),
         ]
-        columns = list(zip(*block.rows, strict=True))
-        arrays += [arrow.text(columns[position]) for position in self.carried]
+        arrays += [arrow.text(block.column(position)) for position in self.carried]
         self._row_group.append(pa.RecordBatch.from_arrays(arrays, schema=self.schema))
         self.positive += int(positive.sum())
         self.profile += profiles.count(scores)
