@@ -62,7 +62,7 @@ class JsonLinesDump(OpenDump):
         for line in self._lines:
             counts.lines += 1
             counts.bytes += len(line)
-            if not line.strip() and len(line) <= self.options.record_limit:
+            if line.isspace() and len(line) <= self.options.record_limit:
                 counts.blank += 1
                 continue
             counts.rows += 1
@@ -85,7 +85,7 @@ class JsonLinesDump(OpenDump):
     def _names(self, ahead: Iterable[bytes | Line]) -> list[str]:
         """The keys of the objects in these lines. Raises InputError if no line is an object."""
         names: dict[str, None] = {}
-        text = [line for line in ahead if line.strip()]
+        text = [line for line in ahead if not line.isspace()]
         objects = 0
         for line in text:
             found = self._parse(line)[1]
@@ -109,7 +109,7 @@ class JsonLinesDump(OpenDump):
             return "nested_review", f"field {self.review_index + 1}: expected text, found a list or an object"
         others = self._has_others and not found.keys() <= self._columns.keys()
         if others or set(map(type, fields)) != {str}:
-            fields = self._written(text, fields)
+            fields = self._written(text, fields, others)
         elif self._has_others:
             fields.append("")
         if not (review := fields[self.review_index]) or review.isspace():
@@ -123,9 +123,7 @@ class JsonLinesDump(OpenDump):
         if b"\0" in line:
             return "", ("nul_byte", "expected text, found a NUL byte")
         try:
-            text = line.decode(self.options.encoding).removeprefix(
-                "\ufeff"
-            )  # each of several files put together may have one
+            text = line.decode(self.options.encoding).removeprefix("\ufeff")  # files that were put together may have it
             found = _DECODER.decode(text)
         except UnicodeDecodeError as error:
             return "", ("undecodable", f"byte {error.start + 1}")
@@ -137,19 +135,21 @@ class JsonLinesDump(OpenDump):
             return "", ("malformed_json", "expected an object of JSON, found one that is nested too deeply")
         if not isinstance(found, dict):
             return "", ("malformed_json", "expected an object of JSON, found another value")
-        return text, ("\\u" in text and _escaped(found)) or found
+        # One character is found ten times as fast as two.
+        return text, ("\\" in text and "\\u" in text and _escaped(found)) or found
 
-    def _written(self, text: str, fields: list[Any]) -> list[str]:
-        """The fields where some are no strings, or where there are other keys: as they are written in the text."""
-        pieces = list(_pieces(text))
+    def _written(self, text: str, fields: list[Any], others: bool) -> list[str]:
+        """The fields as they are written in the text, where some are no strings or there are `others` behind them."""
+        is_nested = any(isinstance(field, dict | list) for field in fields)
+        pieces = list(_pieces(text)) if others or is_nested else []
         values = {key: value for key, _, value in pieces}
         cells = [
             field if isinstance(field, str) else values[name] if isinstance(field, dict | list) else _CONSTANTS[field]
             for name, field in zip(self._columns, fields, strict=True)
         ]
         if self._has_others:
-            others = ", ".join(f"{name}: {value}" for key, name, value in pieces if key not in self._columns)
-            cells.append(f"{{{others}}}" if others else "")
+            rest = ", ".join(f"{name}: {value}" for key, name, value in pieces if key not in self._columns)
+            cells.append(f"{{{rest}}}" if rest else "")
         return cells
 
 
