@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -131,6 +132,29 @@ def test_one_bad_file_that_stops_the_others(inbox: Layout) -> None:
     assert "a-broken.csv.gz" in lines[1]
     assert "no column 'review' (found: id, text)" in lines[2]
     assert len(list(inbox.scores.glob("model=*/*.parquet"))) == 3
+
+
+def test_dumps_of_every_form_of_which_one_stops_the_others(inbox: Layout) -> None:
+    for path in inbox.inbox.iterdir():
+        path.unlink()
+    (inbox.inbox / "a.jsonl").write_text('{"id": 1.0, "review": "a good film"}\n{"id": 2\n' * 10)
+    pq.write_table(pa.table({"id": [1], "review": ["a good film"]}), inbox.inbox / "b.parquet")
+    (inbox.inbox / "c.parquet").write_bytes((inbox.inbox / "b.parquet").read_bytes()[:-1])
+    (inbox.inbox / "d.xlsx").touch()
+    with pytest.raises(errors.PipelineError, match="3 of 4 files failed") as caught:
+        score(data_dir=inbox.root)
+    said = str(caught.value)
+    assert "a.jsonl: 10 of 20 rows" in said
+    assert "c.parquet: expected Parquet, found something else, or a part of it." in said
+    assert "d.xlsx: workbooks are not read; save its sheet as CSV UTF-8" in said
+    tables = [pd.read_parquet(only_table(inbox, stem)) for stem in "ab"]
+    assert tables[0]["positive_probability"].tolist() == tables[1]["positive_probability"].tolist() * 10
+    assert (set(tables[0]["id"]), set(tables[1]["id"])) == ({"1.0"}, {"1"})
+    with pytest.raises(errors.PipelineError, match="a-.*-requeued.jsonl"):
+        score(options=ScoreConfig(requeue=True), data_dir=inbox.root)
+    (repaired,) = inbox.quarantine.glob("a-*-requeued.jsonl")
+    repaired.write_text('{"id": 2, "review": "a bad film"}\n' * 10)
+    score(options=ScoreConfig(requeue=True), data_dir=inbox.root)
 
 
 def test_too_many_bad_rows_that_pass_unseen(inbox: Layout) -> None:

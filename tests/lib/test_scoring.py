@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import gzip
+import json
 import os
 from collections.abc import Callable
 from itertools import permutations
@@ -12,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -284,3 +287,49 @@ def test_a_limit_of_bytes_that_is_passed_over_or_reached_too_early(tmp_path: Pat
         scored_with(path, ScoreConfig(max_bytes=len(content) - 1))
     assert not list(tmp_path.rglob("*.parquet"))
     assert len(scored_with(path, ScoreConfig(max_bytes=len(content)))["id"]) == 100
+
+
+def test_another_score_for_the_same_review_in_another_form(tmp_path: Path) -> None:
+    rows = [(str(row), f"w{row} w{row % 7}", "x" if row % 5 else "") for row in range(1, 5_000)]
+    names = ("id", "review", "note")
+    with (tmp_path / "d.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(dict(zip(names, row, strict=True))) + "\n" for row in rows))
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    numbers = pa.array(map(int, columns[0]), pa.int64())
+    pq.write_table(pa.table([numbers, *columns[1:]], names), tmp_path / "d.parquet", row_group_size=700)
+    found = []
+    for form in ("csv", "jsonl", "parquet"):
+        report = scoring.score(new(tmp_path / f"d.{form}"), last_word(), ScoreConfig(), Layout(tmp_path))
+        table = pq.read_table(tmp_path / "scores" / "t.parquet")
+        assert table["source_line"].to_pylist() == list(range(1 + (form == "csv"), 5_000 + (form == "csv")))
+        assert (report.rows, report.lines) == (4_999, 4_999 + (form == "csv"))
+        found.append(table.drop_columns(["row_id", "source_file", "source_line"]))
+    assert found[0].equals(found[1])
+    assert found[0].equals(found[2])
+
+
+def test_a_damaged_page_of_which_the_rest_is_published(tmp_path: Path) -> None:
+    path = tmp_path / "d.parquet"
+    reviews = pa.table({"review": [f"w{row}" for row in range(9_000)]})
+    pq.write_table(reviews, path, write_page_checksum=True, row_group_size=3_000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(errors.InputError, match=r"^d\.parquet: a page is damaged or cut off\. Fetch it again\.$"):
+        scoring.score(new(path), last_word(), ScoreConfig(), Layout(tmp_path / "data"))
+    assert contents(tmp_path / "data") == {}
+
+
+@pytest.mark.parametrize("change", [replace, vanish, shrink])
+def test_a_parquet_file_that_changes_while_it_is_read(tmp_path: Path, change: Change) -> None:
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.table({"review": [f"good {row}" for row in range(20_000)]}), path)
+    path.with_name("other").write_bytes(path.read_bytes())
+
+    def replaced(path: Path) -> None:
+        path.with_name("other").replace(path)
+
+    with pytest.raises(errors.InputError, match=r"^d\.parquet: "):
+        score(path, tmp_path / "data", at_block=2, change=replaced if change is replace else change)
+    assert contents(tmp_path / "data") == {}

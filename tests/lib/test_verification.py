@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -322,3 +323,20 @@ def test_a_part_that_leaves_out_a_table_or_takes_it_twice() -> None:
     nights = [[path for path in paths if verification.in_part(path, "today/30", day)] for day in days]
     assert sorted(chain.from_iterable(nights)) == paths
     assert max(map(len, nights)) < 70
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_sound_table_of_a_dump_without_a_header_line(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"d.{form}"
+    reviews = ["good film", "", *(f"bad film {row}" for row in range(3_000))]
+    if form == "jsonl":
+        path.write_text("".join(f'{{"review": "{review}"}}\n' for review in reviews))
+    else:
+        pq.write_table(pa.table({"review": reviews}), path)
+    dumps.score(path, tmp_path / "data")
+    data = Layout(tmp_path / "data")
+    found = verify(data)
+    assert (found.faults, found.rows, found.quarantined, found.scored_again) == ({}, 3_001, 1, 3_001)
+    alter(table_of(data), {"source_line": [0, *column(data, "source_line")[1:]]})
+    put_right(data)
+    assert "a line after that of the row before it" in next(iter(verify(data).faults.values()))

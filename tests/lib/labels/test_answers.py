@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib import errors
@@ -78,6 +81,22 @@ def test_a_file_without_labels_that_is_read(tmp_path: Path) -> None:
     path = labels.write(tmp_path / "a.csv", [["good", "1"]], ["review", "mark"])
     with pytest.raises(errors.InputError, match=r"a\.csv: no column 'label' or 'sentiment' .*--label-column"):
         answers.read(path, "review", CONFIG)
+
+
+def test_labels_in_another_form_that_are_read_otherwise(tmp_path: Path) -> None:
+    expected = [("7", "good", "positive"), ("8", "bad", "negative"), ("9", "late", "")]
+    for value in (1, "pos", "Positive"):
+        lines = [{"row_id": 7, "review": "good", "label": value}, {"row_id": 8, "review": "bad", "label": "0"}]
+        lines += [{"row_id": 9, "review": "late", "label": None}, {"row_id": 10, "review": "odd", "label": "SECRET"}]
+        path = tmp_path / "a.jsonl"
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        rows, spans = answers.read(path, "review", CONFIG)
+        assert (rows, [span.reason for span in spans]) == (expected, ["unknown_label"])
+    columns = {"row_id": [7, 8, 9, 10], "review": ["good", "bad", "late", "odd"], "label": [1.0, 0.0, None, 5.0]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    rows, spans = answers.read(tmp_path / "a.parquet", "review", CONFIG)
+    assert (rows, [(span.reason, span.first_line) for span in spans]) == (expected, [("unknown_label", 4)])
+    assert "5" not in spans[0].detail
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:

@@ -44,9 +44,26 @@ def test_dumps_in_subfolders_that_are_passed_over(folder: Path) -> None:
 
 
 def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
+    for name in ("b.jsonl", "c.ndjson.zst", "d.PARQUET"):
+        (folder / name).write_text(name)
     for name in (".a.csv.swp", ".hidden.csv", "notes.txt", "a.csv.part"):
         (folder / name).write_text("review\nx\n")
-    assert found(folder) == {"a.csv": "new", "notes.txt": "not a dump", "a.csv.part": "not a dump"}
+    dumps = dict.fromkeys(["a.csv", "b.jsonl", "c.ndjson.zst", "d.PARQUET"], "new")
+    assert found(folder) == {**dumps, "notes.txt": "not a dump", "a.csv.part": "not a dump"}
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("r.xlsx", "save its sheet as CSV"), ("R.XLS", "save its sheet as CSV"), ("r.zip", "unpack it"),
+        ("r.parquet.gz", "unpack the file"), ("r.csv.zip", "unpack it"),
+    ],
+)  # fmt: skip
+def test_reviews_in_a_form_that_is_not_read_and_that_nobody_is_told_of(folder: Path, name: str, advice: str) -> None:
+    (folder / name).write_bytes(b"PK")
+    for dump in (*find(folder), *find(folder / name)):
+        assert dump.name == "a.csv" or (dump.status == "unreadable" and advice in dump.reason)
+        assert "\n" not in dump.reason
 
 
 def test_a_folder_that_cannot_be_listed_and_is_passed_over(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

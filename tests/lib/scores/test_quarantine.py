@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,6 +32,38 @@ def test_records_that_come_back_altered(damaged: Path) -> None:
     assert dump.name == "t-requeued.csv"
     assert dump.read_bytes() == b'id;review\n2;caf\xe9\n3\n4;"a"b\n'
     assert stat.S_IMODE(dump.stat().st_mode) == 0o600
+
+
+def lines_of(tmp_path: Path) -> Path:
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(b'{"id": 1, "review": "good"}\n{"id": 2, "review": \n{"id": 3, "review": null}\r\n')
+    return path
+
+
+def columns_of(tmp_path: Path) -> Path:
+    path = tmp_path / "d.parquet"
+    pq.write_table(pa.table({"id": [1, 2, 3], "review": pa.array([b"good", b"caf\xe9", None], pa.binary())}), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dump_in", "content"),
+    [
+        (lines_of, b'{"id": 2, "review": \n{"id": 3, "review": null}\n'),
+        (columns_of, b'{"id": "2", "review": "caf\xe9"}\n{"id": "3", "review": null}\n'),
+    ],
+)
+def test_records_that_cannot_be_repaired_in_their_form(
+    tmp_path: Path, dump_in: Callable[[Path], Path], content: bytes
+) -> None:
+    score(dump_in(tmp_path), tmp_path)
+    (dump,) = quarantine.exported(tmp_path / "quarantine").dumps
+    assert (dump.name, dump.read_bytes()) == ("t-requeued.jsonl", content)
+    assert stat.S_IMODE(dump.stat().st_mode) == 0o600
+    dump.write_bytes(content.replace(b"null", b'"repaired"'))
+    assert quarantine.exported(tmp_path / "quarantine", "cp1252").dumps == [dump]
+    with reader.open(dump, Options(encoding="cp1252")) as opened:
+        assert [row[1] for block in opened for row in block.rows][-1] == "repaired"
 
 
 def test_a_repaired_dump_that_is_written_over(damaged: Path) -> None:

@@ -136,6 +136,9 @@ def test_a_misspelt_column_to_keep() -> None:
         ("a\nb'\"c.csv.zst", "a_b__c"),
         ("model=x.csv", "model_x"),
         ("Kritik Müller.csv", "Kritik Müller"),
+        ("a.jsonl.bz2", "a"),
+        ("a.NDJSON", "a"),
+        ("a.csv.parquet", "a.csv"),
     ],
 )
 def test_a_file_name_that_leads_elsewhere_or_hides_its_table(source_file: str, stem: str) -> None:
