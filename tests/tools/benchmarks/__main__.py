@@ -1,7 +1,8 @@
 """`python -m tests.tools.benchmarks`: this pipeline beside plain scripts, in turn, each in a process of its own.
 
 Prints medians and ratios. For the figures of memory and growth the dump is repeated ten times, and ten times again
-as far as `--rows 2500000` allows (default: ten times once). `small` measures many small dumps alone.
+as far as `--rows 2500000` allows (default: ten times once). `small` measures many small dumps alone, and `forms` the
+same reviews as CSV, JSON lines and Parquet.
 """
 
 from __future__ import annotations
@@ -104,6 +105,32 @@ def rows_in(dump: Path) -> int:
         return sum(1 for _ in csv.reader(file)) - 1
 
 
+FORMS = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
+
+
+def written(dump: Path, path: Path, rows: int) -> Path:
+    """The rows of the dump over and over, `rows` in all, in the form that the suffix of the path says."""
+    if path.suffix == ".csv":
+        return repeated(dump, path, rows)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
+        header, *records = csv.reader(file)
+    starts = range(0, rows, len(records))
+    if path.suffix == ".jsonl":
+        lines = [json.dumps(dict(zip(header, record, strict=True)), ensure_ascii=False) + "\n" for record in records]
+        with path.open("w", encoding="utf-8") as file:
+            for start in starts:
+                file.writelines(lines[: rows - start])
+        return path
+    table = pa.table([list(column) for column in zip(*records, strict=True)], header)
+    with pq.ParquetWriter(path, table.schema) as writer:
+        for start in starts:
+            writer.write_table(table[: rows - start])
+    return path
+
+
 def repeated(dump: Path, path: Path, rows: int) -> Path:
     """A plain CSV with the rows of the dump over and over, `rows` in all."""
     with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
@@ -133,6 +160,7 @@ def main(
     with trained(repeats) as bench:
         training(bench)
         scoring(bench, rows)
+        every_form(bench, rows or 10 * rows_in(bench.dump))
         runs(bench)
         dask(bench)
         small_dumps(bench, many, history)
@@ -143,6 +171,13 @@ def small(*, repeats: Repeats = 3, many: Many = 4_000, history: History = 20_000
     """Measure many small dumps alone."""
     with trained(repeats) as bench:
         small_dumps(bench, many, history)
+
+
+@app.command
+def forms(*, repeats: Repeats = 3, rows: Annotated[int, Parameter(help="Reviews of each dump.")] = 1_000_000) -> None:
+    """Measure the same reviews as CSV, JSON lines and Parquet alone."""
+    with trained(repeats) as bench:
+        every_form(bench, rows)
 
 
 @contextmanager
@@ -251,6 +286,35 @@ def growth(bench: Bench, models: Path, out: Path, count: int, rows: int) -> None
                 f"{memory / before[1]:.2f}",
             )
         size, before = size * 10, (seconds, memory)
+
+
+def every_form(bench: Bench, rows: int) -> None:
+    """The same reviews in every form: reading and scoring beside CSV, memory, and whether the scores differ."""
+    models, read, scored, memory, scores = bench.data / "models", {}, {}, {}, {}
+    for size in (rows // 10, rows):
+        dumps = {form: written(bench.dump, bench.folder / f"{size}.{form}", size) for form in FORMS}
+        outs = {form: bench.folder / f"{form}-out" for form in FORMS}
+        taken: dict[str, list[tuple[float, ...]]] = {form: [] for form in FORMS}
+        for _ in range(bench.repeats):
+            for form, dump in dumps.items():
+                taken[form].append((bench.figure("ours.read", dump), *peak(bench, models, dump, outs[form])))
+        for form, dump in dumps.items():
+            memory[form, size] = statistics.median(found[2] for found in taken[form])
+            read[form], scored[form] = (size / statistics.median(found[at] for found in taken[form]) for at in (0, 1))
+            scores[form] = bench.run("-m", "tests.tools.benchmarks", "one", "ours.digest", outs[form])[0].split()[-1]
+            dump.unlink()
+    for form, name in FORMS.items():
+        row(
+            f"reading {rows:,} reviews as {name}", "", f"{read[form]:,.0f} reviews/s", f"{read[form] / read['csv']:.2f}"
+        )
+    for form, name in FORMS.items():
+        speed, ratio = f"{scored[form]:,.0f} reviews/s", f"{scored[form] / scored['csv']:.2f}"
+        row(f"scoring them as {name}", "", speed, ratio)
+    for form, name in FORMS.items():
+        few, many = memory[form, rows // 10], memory[form, rows]
+        what = f"peak memory, {rows // 10:,} -> {rows:,} reviews as {name}"
+        row(what, "", f"{few:.0f} -> {many:.0f} MB", f"{many / few:.2f}")
+    row("scores of these dumps", "", "the same bits" if len(set(scores.values())) == 1 else "they differ")
 
 
 def peak(bench: Bench, *arguments: object) -> tuple[float, float]:

@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from tasks.lib import files, scoring
 from tasks.lib.config import FitConfig, NetworkConfig, ScoreConfig, ShardConfig
 from tasks.lib.corpus import imdb, shards
+from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
 from tasks.lib.models import releases
 from tasks.lib.scores.inbox import Dump
@@ -69,6 +72,21 @@ def feed(folder: Path) -> float:
     for _ in batches:
         pass
     return shards.read_manifest(folder)["rows"]["train"] / (time.perf_counter() - started)
+
+
+def read(dump: Path) -> float:
+    """Seconds to read a dump in blocks."""
+    started = time.perf_counter()
+    with reader.open(dump) as rows:
+        for block in rows:
+            block.strings(rows.review_index)
+    return time.perf_counter() - started
+
+
+def digest(folder: Path) -> str:
+    """The sha256 of the probabilities that `score` published in the folder."""
+    probabilities = pq.read_table(folder / "t.parquet", columns=["positive_probability"])["positive_probability"]
+    return files.arrays_digest([probabilities.to_numpy()])
 
 
 def score(models: Path, dump: Path, folder: Path) -> float:
