@@ -33,6 +33,7 @@ from cyclopts import App, Parameter
 from tasks.running import environment
 
 ROOT = Path(__file__).resolve().parents[3]
+FORMS = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
 app = App(name="python -m tests.tools.benchmarks", help=__doc__, version_flags=[])
 
 
@@ -99,19 +100,12 @@ class Bench:
         return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def rows_in(dump: Path) -> int:
-    """How many records a packed dump holds, without its header."""
-    with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
-        return sum(1 for _ in csv.reader(file)) - 1
-
-
-FORMS = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
-
-
-def written(dump: Path, path: Path, rows: int) -> Path:
-    """The rows of the dump over and over, `rows` in all, in the form that the suffix of the path says."""
+@app.command
+def write(dump: Path, path: Path, rows: int) -> None:
+    """Write the rows of a packed CSV dump over and over, in the form that the suffix of the path says."""
     if path.suffix == ".csv":
-        return repeated(dump, path, rows)
+        repeated(dump, path, rows)
+        return
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -123,12 +117,17 @@ def written(dump: Path, path: Path, rows: int) -> Path:
         with path.open("w", encoding="utf-8") as file:
             for start in starts:
                 file.writelines(lines[: rows - start])
-        return path
-    table = pa.table([list(column) for column in zip(*records, strict=True)], header)
-    with pq.ParquetWriter(path, table.schema) as writer:
-        for start in starts:
-            writer.write_table(table[: rows - start])
-    return path
+    else:
+        table = pa.table([list(column) for column in zip(*records, strict=True)], header)
+        with pq.ParquetWriter(path, table.schema) as writer:
+            for start in starts:
+                writer.write_table(table[: rows - start])
+
+
+def rows_in(dump: Path) -> int:
+    """How many records a packed dump holds, without its header."""
+    with gzip.open(dump, "rt", newline="", encoding="utf-8") as file:
+        return sum(1 for _ in csv.reader(file)) - 1
 
 
 def repeated(dump: Path, path: Path, rows: int) -> Path:
@@ -292,7 +291,9 @@ def every_form(bench: Bench, rows: int) -> None:
     """The same reviews in every form: reading and scoring beside CSV, memory, and whether the scores differ."""
     models, read, scored, memory, scores = bench.data / "models", {}, {}, {}, {}
     for size in (rows // 10, rows):
-        dumps = {form: written(bench.dump, bench.folder / f"{size}.{form}", size) for form in FORMS}
+        dumps = {form: bench.folder / f"{size}.{form}" for form in FORMS}
+        for dump in dumps.values():  # elsewhere: what is started here would begin with the memory of this process
+            bench.run("-m", "tests.tools.benchmarks", "write", bench.dump, dump, size)
         outs = {form: bench.folder / f"{form}-out" for form in FORMS}
         taken: dict[str, list[tuple[float, ...]]] = {form: [] for form in FORMS}
         for _ in range(bench.repeats):
