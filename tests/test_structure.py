@@ -31,7 +31,7 @@ HOUSE = {
     "tasks/lib/network": "| tensorflow:model tensorflow:unrolled tensorflow:language keras:model keras:unrolled "
                          "keras:language sklearn:metrics sklearn:regression sklearn:vectors scipy:regression "
                          "scipy:vectors scipy:calibration scipy:metrics h5py:archive threadpoolctl:forward",
-    "tasks/lib/dumps":   "| bz2:packing backports:packing",
+    "tasks/lib/dumps":   "| bz2:packing backports:packing pyarrow:parquet",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger scipy:drift",
     "tasks/lib/labels":  "tasks/lib/dumps tasks/lib/scores tasks/lib/network | pyarrow:sample",

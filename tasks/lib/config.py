@@ -290,7 +290,7 @@ class ScoreConfig(StageConfig):
     )
     unscored_only: bool = Field(False, description="Skip files that any model has scored already.")
     requeue: bool = Field(
-        False, description="Score quarantined rows, from the `-requeued.csv` files in quarantine, repaired or not."
+        False, description="Score quarantined rows, from the `-requeued` files in quarantine, repaired or not."
     )
     csv: bool = Field(
         False,
