@@ -5,7 +5,7 @@ DATA ?= data
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-quick test-slow lint bench quality lock sample clean-cache serve deploy worker automations test-deploy screenshots
+.PHONY: help install demo test test-quick test-slow lint bench quality year lock sample clean-cache serve deploy worker automations test-deploy screenshots
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the r
 
 quality: $(READY) ## train every preset with three seeds (IMDB_DIR names the real corpus); takes hours
 	$(BIN)/python -m tests.tools.quality
+
+YEAR ?= $(DATA)/year
+year: $(READY) ## play a year of use into data/year: dumps, labels, trainings, faults; about an hour
+	$(BIN)/python -m tests.tools.year --data $(YEAR)
 
 lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dask --group dev --universal --python-version 3.11 --generate-hashes \

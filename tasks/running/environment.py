@@ -12,12 +12,14 @@ import threading
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
-from tasks.lib import errors
+from tasks.lib import clock, errors
 
 LOGGER = "sentiment"
 PREFECT_LOGGERS = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
+NOW = "SENTIMENT_NOW"  # for tests and simulations alone: the time at which the process starts
 
 ALWAYS = {
     "DO_NOT_TRACK": "1",
@@ -39,6 +41,8 @@ def prepare(*, command_line: bool) -> None:
     """Sets the environment, and on the command line sends our log lines to standard output."""
     for name, value in (ALWAYS | (COMMAND_LINE if command_line else {})).items():
         os.environ.setdefault(name, value)
+    if moment := os.environ.get(NOW):
+        _set_clock(moment)
     for name in PREFECT_LOGGERS:
         logging.getLogger(name).addFilter(_without_known_tracebacks)
     sys.unraisablehook = _send_again
@@ -51,6 +55,14 @@ def prepare(*, command_line: bool) -> None:
         handler = logging.StreamHandler(sys.stdout)
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
+
+
+def _set_clock(moment: str) -> None:
+    """Lets the process start at this time. Exits if it is none, or has no offset: nobody is to score in a wrong year."""
+    try:
+        clock.start(datetime.fromisoformat(moment))
+    except (ValueError, TypeError):
+        sys.exit(f"error: {NOW}: expected a time such as 2027-01-31T08:00:00Z, found {moment!r}. Unset it.")
 
 
 def _send_again(lost: sys.UnraisableHookArgs) -> None:

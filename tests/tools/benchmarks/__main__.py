@@ -15,13 +15,11 @@ import platform
 import resource
 import shlex
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -31,6 +29,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from tasks.running import environment
+from tests.support import servers
 
 ROOT = Path(__file__).resolve().parents[3]
 FORMS = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
@@ -460,33 +459,13 @@ def write_small(dump: Path, folder: Path, upto: int) -> None:
 
 @contextmanager
 def server(bench: Bench) -> Iterator[None]:
-    """A Prefect server on a free port, for the processes of `bench`."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (bench.folder / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, env=bench.environment, stdout=log, stderr=log)
-    try:
-        wait_for(f"{address}/health")
+    """A Prefect server for the processes of `bench`."""
+    with servers.running(bench.folder / "server.log", bench.environment) as address:
         bench.environment["PREFECT_API_URL"] = address
-        yield
-    finally:
-        bench.environment.pop("PREFECT_API_URL", None)
-        process.terminate()
-        process.wait()
-
-
-def wait_for(address: str) -> None:
-    """Returns when the address answers; raises after two minutes."""
-    for _ in range(240):
         try:
-            urllib.request.urlopen(address).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    raise TimeoutError(address)
+            yield
+        finally:
+            del bench.environment["PREFECT_API_URL"]
 
 
 if __name__ == "__main__":

@@ -195,13 +195,14 @@ ENDS = (".",) * 14 + ("!", "!", "...", "?!", " :-)", "; enough said.")
 BREAKS = (" ",) * 16 + ("<br /><br />",) * 3 + ("\n", "  ")
 
 
-def _words(entries: str) -> tuple[str, ...]:
+def split_words(entries: str) -> tuple[str, ...]:
+    """The entries of a list that is written with bars between them."""
     return tuple(re.sub(r"\s*\n\s*", "", entries).split("|"))
 
 
-NEUTRAL_WORDS = {slot: _words(entries) for slot, entries in NEUTRAL.items()}
-SYLLABLES = _words("bel|dor|van|mar|lin|tor|wes|hal|ker|sen|bro|fal|gar|quin|ros|tam|ul|vey|win|zan")
-POLAR_WORDS = {slot: (_words(good), _words(bad)) for slot, (good, bad) in POLAR.items()}
+NEUTRAL_WORDS = {slot: split_words(entries) for slot, entries in NEUTRAL.items()}
+SYLLABLES = split_words("bel|dor|van|mar|lin|tor|wes|hal|ker|sen|bro|fal|gar|quin|ros|tam|ul|vey|win|zan")
+POLAR_WORDS = {slot: (split_words(good), split_words(bad)) for slot, (good, bad) in POLAR.items()}
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,18 @@ class Review:
 
 
 class Writer:
-    """Draws reviews; the same seed draws the same reviews in the same order."""
+    """Draws reviews; the same seed draws the same reviews in the same order.
+
+    What it draws from can be set otherwise by who derives from it.
+    """
+
+    neutral: dict[str, tuple[str, ...]] = NEUTRAL_WORDS
+    polar: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = POLAR_WORDS
+    opinions: tuple[str, ...] = OPINIONS
+    facts: tuple[str, ...] = FACTS
+    verdicts: tuple[str, ...] = VERDICTS
+    shortest, longest = SHORTEST, LONGEST
+    agreeing, agreeing_verdicts = AGREEING, AGREEING_VERDICTS
 
     def __init__(self, seed: int) -> None:
         # Only random() is used: its sequence is promised to stay the same in every Python version.
@@ -240,7 +252,7 @@ class Writer:
     def review(self, label: int, breaks: tuple[str, ...] = BREAKS) -> Review:
         """A review of some SHORTEST to LONGEST words that leans to its label, with doubts."""
         drawn = self._random()
-        target = SHORTEST + int((LONGEST - SHORTEST) * drawn * drawn * drawn)
+        target = self.shortest + int((self.longest - self.shortest) * drawn * drawn * drawn)
         text, closing = "", self._verdict(label)
         words = len(tokens(closing))
         while words < target:
@@ -251,11 +263,11 @@ class Writer:
 
     def _sentence(self, label: int) -> str:
         if self.chance(FACTS_SHARE):
-            return self._spoken(FACTS, label)
-        return self._spoken(OPINIONS, label if self.chance(AGREEING) else 1 - label)
+            return self._spoken(self.facts, label)
+        return self._spoken(self.opinions, label if self.chance(self.agreeing) else 1 - label)
 
     def _verdict(self, label: int) -> str:
-        return self._spoken(VERDICTS, label if self.chance(AGREEING_VERDICTS) else 1 - label)
+        return self._spoken(self.verdicts, label if self.chance(self.agreeing_verdicts) else 1 - label)
 
     def _spoken(self, templates: tuple[str, ...], mood: int) -> str:
         words = re.sub(r"\{(\w+)\}", lambda slot: self._fill(slot[1], mood), self.pick(templates))
@@ -265,23 +277,23 @@ class Writer:
     def _fill(self, slot: str, mood: int) -> str:
         if slot.startswith("anti_"):
             return self._fill(slot.removeprefix("anti_"), 1 - mood)
-        if slot in POLAR_WORDS:
-            word = self.pick(POLAR_WORDS[slot][1 - mood], steepness=4)
+        if slot in self.polar:
+            word = self.pick(self.polar[slot][1 - mood], steepness=4)
             return word.upper() if self.chance(0.03) else word
-        if slot in NEUTRAL_WORDS:
-            return self.pick(NEUTRAL_WORDS[slot])
+        if slot in self.neutral:
+            return self.pick(self.neutral[slot])
         made = {"name": self._name, "title": self._title, "year": self._year, "number": self._number}
         return made[slot]()
 
     def _name(self) -> str:
         family = "".join(SYLLABLES[self.below(len(SYLLABLES))] for _ in range(2))
-        return f"{self.pick(NEUTRAL_WORDS['first'])} {family.capitalize()}"
+        return f"{self.pick(self.neutral['first'])} {family.capitalize()}"
 
     def _title(self) -> str:
         return f'"The {self._capital("colour")} {self._capital("thing")}"'
 
     def _capital(self, slot: str) -> str:
-        return self.pick(NEUTRAL_WORDS[slot]).capitalize()
+        return self.pick(self.neutral[slot]).capitalize()
 
     def _year(self) -> str:
         return str(1930 + self.below(90))
