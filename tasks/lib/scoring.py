@@ -172,7 +172,8 @@ def score(
                 raise errors.InputError(
                     f"{dump.name}: changed while it was read. Nothing was published; the next run scores it as it is."
                 )
-            out.publish(rows.counts, quarantine.superseded(table, quarantined) if config.requeue else [])
+            superseded = quarantine.superseded(table, quarantined) if config.requeue else []
+            out.publish(rows.counts, [*superseded, *([data.root / dump.replaces] if dump.replaces else [])])
     return FileReport(
         file=dump.name,
         status="scored",

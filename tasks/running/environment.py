@@ -58,7 +58,7 @@ def prepare(*, command_line: bool) -> None:
 
 
 def _set_clock(moment: str) -> None:
-    """Lets the process start at this time. Exits if it is none, or has no offset: nobody is to score in a wrong year."""
+    """Lets the process start at this time. Exits if it is none, or has no offset."""
     try:
         clock.start(datetime.fromisoformat(moment))
     except (ValueError, TypeError):

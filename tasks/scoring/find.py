@@ -87,7 +87,7 @@ def _warn(run: ScoringRun, found: Sequence[Dump]) -> None:
     for dump in found:
         if dump.status == "new" and dump.reason:
             log.warning("%s: %s", dump.name, dump.reason)
-            again.add(dump.table)
+            again |= {dump.table, dump.replaces}
     for path, reason in sorted(run.standing.reasons.items()):
         if path not in again:
             log.warning("%s: %s. Score its dump again, or delete the table.", path, reason)

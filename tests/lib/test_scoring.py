@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import gzip
 import json
@@ -333,3 +334,13 @@ def test_a_parquet_file_that_changes_while_it_is_read(tmp_path: Path, change: Ch
     with pytest.raises(errors.InputError, match=r"^d\.parquet: "):
         score(path, tmp_path / "data", at_block=2, change=replaced if change is replace else change)
     assert contents(tmp_path / "data") == {}
+
+
+def test_a_damaged_table_of_another_model_that_stays_beside_the_new_one(tmp_path: Path) -> None:
+    data = Layout(tmp_path / "data")
+    damaged = data.scores / "model=gru-ffffffffffff" / "t.parquet"
+    files.write(damaged, b"PAR1")
+    dump = dataclasses.replace(new(dumps.write(tmp_path / "d.csv", rows=9, bad=1)), replaces=data.relative(damaged))
+    scoring.score(dump, model(), ScoreConfig(), data)
+    assert (data.root / dump.table).exists()
+    assert not damaged.exists()

@@ -27,7 +27,7 @@ class Dump:
     """One file: what it is, what is to be done with it, and why.
 
     `name` is the path below the folder that was searched. `table` is the score table of its bytes below the data
-    folder, which there is or will be.
+    folder, which there is or will be. `replaces` is a damaged one of another model that goes when that is published.
     """
 
     path: str
@@ -37,6 +37,7 @@ class Dump:
     sha256: str = ""
     size: int = 0
     table: str = ""
+    replaces: str = ""
 
 
 def find(places: Sequence[Path], ledger: Ledger, standing: Standing, config: ScoreConfig, model_id: str) -> list[Dump]:
@@ -61,12 +62,14 @@ def find(places: Sequence[Path], ledger: Ledger, standing: Standing, config: Sco
 
 
 def _to_score(dump: Dump, data: Layout, standing: Standing, model_id: str) -> Dump:
-    """The dump with the place of its table: that of a damaged one, which it replaces, or a new one."""
-    damaged = standing.damaged.get(dump.sha256) or standing.unsound.get(dump.sha256[:16])
+    """The dump with the place of its table: that of a damaged one of this model, or a new one."""
+    damaged = standing.damaged.get(dump.sha256) or standing.unsound.get(dump.sha256[:16]) or ""
+    folder = data.relative(tables.folder(data.scores, model_id))
+    in_place = damaged if damaged.startswith(f"{folder}/") else ""
     name = tables.table_name(Path(dump.path).name, dump.sha256)
-    table = standing.scored.get(dump.sha256) or damaged or data.relative(tables.folder(data.scores, model_id) / name)
+    table = standing.scored.get(dump.sha256) or in_place or f"{folder}/{name}"
     reason = f"its table is made again: {standing.reasons[damaged]}" if damaged else ""
-    return replace(dump, reason=reason, table=table)
+    return replace(dump, reason=reason, table=table, replaces="" if in_place else damaged)
 
 
 def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:

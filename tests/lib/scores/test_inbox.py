@@ -119,6 +119,20 @@ def test_a_damaged_table_that_is_made_again_in_silence(folder: Path) -> None:
     assert "not readable" in dump.reason
 
 
+def test_a_damaged_table_of_another_model_that_is_made_again_among_its_tables(folder: Path) -> None:
+    """With `--unscored-only` tables of all models count; what this model scores is not to stand under another."""
+    other, data = "gru-ffffffffffff", Layout(folder.parent)
+    (dump,) = find(folder)
+    damaged = tables.folder(data.scores, other) / tables.table_name("a.csv", dump.sha256)
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"PAR1")
+    with Ledger.open(data) as ledger:
+        (dump,) = inbox.find([folder], ledger, ledger.look([MODEL, other]), ScoreConfig(), MODEL)
+    assert (dump.status, Path(dump.table).parent.name) == ("new", f"model={MODEL}")
+    assert data.root / dump.replaces == damaged
+    assert "not readable" in dump.reason
+
+
 def test_a_file_that_is_taken_while_it_is_still_written(folder: Path) -> None:
     ages = {"young.csv": 5, "old.csv": 100, "from-tomorrow.csv": -86_400}
     for name, age in ages.items():

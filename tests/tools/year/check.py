@@ -189,9 +189,7 @@ def _labels_in(path: Path) -> dict[str, str]:
     return {digest_of(row["review"]): row["label"] for row in rows}
 
 
-def _check_use(
-    data: Layout, trained: dict[str, Any], notes: Sequence[dict[str, str]], found: Checked
-) -> None:
+def _check_use(data: Layout, trained: dict[str, Any], notes: Sequence[dict[str, str]], found: Checked) -> None:
     """`trained` has the model of the last training, and how many labels had been given when it began."""
     try:
         used = bundles.read_bundle(data.models, trained["model_id"])["used"]

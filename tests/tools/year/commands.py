@@ -79,7 +79,8 @@ class Running:
         said = [line for line in lines if line.startswith("error: ")] or lines[-1:] or [""]
         done = Done(
             self.at.isoformat(), self.what, self.arguments, self.process.returncode,
-            round(seconds, 2), round(usage.ru_utime + usage.ru_stime, 2), round(usage.ru_maxrss / 1024, 1), said[0][:300],
+            round(seconds, 2), round(usage.ru_utime + usage.ru_stime, 2), round(usage.ru_maxrss / 1024, 1),
+            said[0][:300],
         )  # fmt: skip
         with self._notes.open("a") as file:
             file.write(json.dumps(asdict(done)) + "\n")

@@ -1,4 +1,4 @@
-"""The months as a table in Markdown, as one picture with the events marked, and the verdict on what must hold."""
+"""The months as a table in Markdown, and as one picture with the events marked."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ HEAD = (
 )  # fmt: skip
 
 
-def table(closed: Sequence[Month]) -> str:
-    """The figures of all months."""
-    return "\n".join([f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *map(row, closed)])
+def table(closed: Sequence[Month]) -> list[str]:
+    """The figures of all months: the lines of a table in Markdown."""
+    return [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *map(row, closed)]
 
 
 def row(month: Month) -> str:
@@ -39,27 +39,6 @@ def _estimate(month: Month) -> str:
         return "none"
     lower, upper = month["estimated"]
     return f"{lower:.1%} to {upper:.1%}, true {month['truth_of_estimated']:.1%}"
-
-
-def verdict(closed: Sequence[Month]) -> str:
-    """One line for each thing that must hold."""
-    first, last = closed[0], closed[-1]
-    findings = sum(len(month["findings"]) for month in closed)
-    estimated = [month for month in closed if month["holds"] is not None]
-    ratios = [
-        (what, last[name] / first[name])
-        for what, name in (("idle run", "idle_seconds"), ("memory", "score_memory"))
-        if first[name]
-    ]
-    return "\n".join(
-        [
-            f"checker: {'all holds' if not findings else f'{findings} findings'}",
-            *(f"{what}, last month / first month: {ratio:.2f}" for what, ratio in ratios),
-            f"months with the true accuracy in the interval: {sum(month['holds'] for month in estimated)} "
-            f"of {len(estimated)}",
-            f"minutes: {closed[-1]['minutes']:.1f}",
-        ]
-    )
 
 
 def picture(closed: Sequence[Month], entries: Sequence[dict[str, Any]], plan: Plan, path: Path) -> None:

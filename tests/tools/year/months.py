@@ -55,6 +55,7 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
         "models": len({entry["model"] for entry in entries}),
         "labels": found["labels"],
         "faults": sum(len(entry["faults"]) for entry in entries),
+        "by_day": {day: [found["right_on"][day], rows] for day, rows in sorted(found["scored_on"].items())},
         "findings": found["findings"],
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
@@ -36,10 +37,11 @@ TIMES = Times(date(2027, 7, 5), date(2027, 9, 5))
 COUNT, LABELS = 12, 300
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Layout:
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two days leave behind: dumps of all kinds, their tables, a model, labels and what was trained on."""
-    data, truth, chance = Layout(tmp_path / "data"), Truth(tmp_path / "truth"), random.Random(1)
+    folder = tmp_path_factory.mktemp("year")
+    data, truth, chance = Layout(folder / "data"), Truth(folder / "truth"), random.Random(1)
     sizes = dumps.sizes(DAY, COUNT)
     rows = reviews.draw(1, TIMES, DAY, sum(sizes), "r")
     label(data, truth, rows[:LABELS], chance)
@@ -50,7 +52,14 @@ def data(tmp_path: Path) -> Layout:
     deliver(data, truth, made)
     deliver(data, truth, [whole])
     deliver(data, truth, [dumps.corrected(DAY + timedelta(2), data.inbox / whole.name, whole.truth)])
-    return data
+    return folder
+
+
+@pytest.fixture
+def data(made_once: Path, tmp_path: Path) -> Layout:
+    """A copy of it, to be broken."""
+    shutil.copytree(made_once, tmp_path / "year")
+    return Layout(tmp_path / "year" / "data")
 
 
 def label(data: Layout, truth: Truth, rows: Sequence[Row], chance: random.Random) -> None:
