@@ -86,6 +86,7 @@ def test_an_option_that_its_page_lacks_or_describes_differently(page: str, row: 
 
 def test_an_option_in_the_docs_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"--watch", "--param", "--state", "--rows"}  # of `prefect` and `make bench`
+    known |= {"--data", "--dumps", "--each"}  # of `make year`
     for app in (train.app, score.app, prune.app, release.app, verify.app, report.app, label.app):
         app("--help", result_action="return_value")
         known |= set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out))
