@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.lib import clock, errors, files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.profiles import Profile
-from tasks.lib.scores.reports import NAME, FileReport
+from tasks.lib.scores.reports import NAME, FileReport, time_of_next
 from tasks.running import environment, progress
 from tasks.scoring.run import ScoringRun
 
@@ -42,7 +42,7 @@ def write_report(run: ScoringRun) -> Report | None:
         return None
     from tasks.scoring.drift import Drift  # it loads scipy
 
-    finished = clock.now()
+    finished = time_of_next(run.data.reports, clock.now())
     drift = Drift(run, finished.date())
     written = Report(_write(run, drift, finished), run.reports, run.options, drift)
     log.info("Report: %s, histogram: %s", written.path, written.path.with_suffix(".png").name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -115,6 +116,19 @@ def of_footer(path: str, footer: Mapping[str, str], reasons: dict[str, int]) -> 
             known=int(footer.get("words_known", 0)),
         ),
     )
+
+
+def time_of_next(folder: Path, now: datetime) -> datetime:
+    """When the next report is said to be made: `now`, in UTC, or a microsecond after the last report.
+
+    Reports are read in the order of their names, and a clock may go back: by less than a day, else it is the last
+    report whose time is wrong.
+    """
+    last = max((path.stem for path in folder.glob("[0-9]*.json")), default="")
+    if f"{now:{NAME}}" <= last <= f"{now + timedelta(days=1):{NAME}}":
+        with suppress(ValueError):  # somebody else's file
+            return datetime.strptime(last, NAME).replace(tzinfo=UTC) + timedelta(microseconds=1)
+    return now
 
 
 def scored_since(folder: Path, moment: datetime) -> list[str]:
