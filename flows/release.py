@@ -59,14 +59,32 @@ def compare(first: str, second: str, /, *, data_dir: command_line.DataDir = comm
     """Compare two models on the test reviews and on what both scored; the difference is the first minus the second."""
     data = Layout(data_dir.resolve())
     new, old = comparison.read(data.models, first), comparison.read(data.models, second)
-    found = comparison.compare(new, old)
+    own = comparison.compare_own(new, old)
+    found: comparison.Comparison | None = None
+    try:
+        found = comparison.compare(new, old)
+    except errors.ModelError as error:
+        if own is None:
+            raise
+        problem = error  # the test reviews of a corpus of one's own change with every label
     log.info("%-12s %24s %24s", "", first, second)
     for name, form in (("accuracy", ".2%"), ("loss", ".4f"), ("auc", ".4f")):
         log.info("%-12s %24s %24s", name, _number(new.metrics[name], form), _number(old.metrics[name], form))
-    log.info("%-12s %s", "difference", found)
-    log.info("%-12s on %s of %s test reviews", "disagreement", f"{found.disagreements:,}", f"{found.reviews:,}")
-    _log_slices(new, old)
+    if found:
+        _log_difference(found, "test reviews")
+    else:
+        log.info("%-12s none: %s", "difference", problem)
+    if own:
+        log.info("%-12s %24s %24s", "own accuracy", _number(own.accuracy, ".2%"), _number(own.other, ".2%"))
+        _log_difference(own.difference, "own test reviews")
+    if found:
+        _log_slices(new, old)
     _log_flips(flips.count(data.scores, first, second), first, second)
+
+
+def _log_difference(found: comparison.Comparison, reviews: str) -> None:
+    log.info("%-12s %s", "difference", found)
+    log.info("%-12s on %s of %s %s", "disagreement", f"{found.disagreements:,}", f"{found.reviews:,}", reviews)
 
 
 def _log_slices(new: comparison.Tested, old: comparison.Tested) -> None:
@@ -126,7 +144,7 @@ def _log_model(data: Layout, model_id: str) -> None:
     current = " (current)" if releases.current_or_none(data.models) == model_id else ""
     log.info("%-10s %s%s", "model", model_id, current)
     rows = f"{made.rows:,} rows scored, {made.quarantined:,} quarantined"
-    log.info("%-10s %s tables: %s", "made", f"{made.tables:,}", rows)
+    log.info("%-10s %s table%s: %s", "made", f"{made.tables:,}", "" if made.tables == 1 else "s", rows)
     facts = {
         "corpus": f"{manifest['corpus']}, {made_of.get('corpus')}",
         "code": manifest.get("code"),

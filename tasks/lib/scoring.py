@@ -147,8 +147,8 @@ def score(
 
     Blocks are scored by a thread beside this one, or by the `pool`. With `config.requeue`, the tables take the place
     of those of earlier tries at the same repaired dump. `on_rows` is told the number of rows of each block as it is
-    written. Raises `InputError` if the dump cannot be read as a whole or is not what its sha256 says, `OutputError`
-    if the tables cannot be written; then nothing is published.
+    written. Raises `InputError` if the dump cannot be read as a whole, is not what its sha256 says, or if another model
+    quarantined other rows of it; `OutputError` if the tables cannot be written. Then nothing is published.
     """
     started, path = time.perf_counter(), Path(dump.path)
     table = data.root / dump.table
@@ -172,6 +172,7 @@ def score(
                 raise errors.InputError(
                     f"{dump.name}: changed while it was read. Nothing was published; the next run scores it as it is."
                 )
+            quarantine.check_shared(dump.name, table, quarantined, out.quarantined.hexdigest())
             superseded = quarantine.superseded(table, quarantined) if config.requeue else []
             out.publish(rows.counts, [*superseded, *([data.root / dump.replaces] if dump.replaces else [])])
     return FileReport(

@@ -72,9 +72,12 @@ def report_tables(verified: Sequence[Verified]) -> None:
     for fault in total.faults.values():
         log.error("%s", fault)
     without = f", {total.without_reviews:,} of them without reviews (--keep)" if total.without_reviews else ""
+    hold = "1 table holds" if total.tables == 1 else f"{total.tables:,} tables hold"
     log.info(
-        "%s tables hold%s: %s rows, %s quarantined, %s scored again",
-        f"{total.tables:,}", without, f"{total.rows:,}", f"{total.quarantined:,}", f"{total.scored_again:,}",
+        "%s%s: %s rows, %s quarantined, %s scored again",
+        hold, without, f"{total.rows:,}", f"{total.quarantined:,}", f"{total.scored_again:,}",
     )  # fmt: skip
     if total.faults:
-        raise errors.PipelineError(f"{len(total.faults):,} tables or models do not hold: see the lines above.")
+        count = len(total.faults)
+        faults = "1 table or model does not hold" if count == 1 else f"{count:,} tables or models do not hold"
+        raise errors.PipelineError(f"{faults}: see above.")

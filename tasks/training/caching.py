@@ -14,7 +14,7 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -94,6 +94,14 @@ def source_digests(module: str) -> dict[str, str]:
             found[name] = files.sha256(path)
             waiting += [other for other in _imports(path.read_bytes()) if other.rpartition(".")[2] not in NOT_CODE]
     return dict(sorted(found.items()))
+
+
+def code_digest(stages: Iterable[str]) -> str:
+    """The digest of the sources of these modules of `tasks.training`, and of the `tasks.lib` modules behind them."""
+    found: dict[str, str] = {}
+    for stage in stages:
+        found |= source_digests(f"tasks.training.{stage}")
+    return files.digest(found)
 
 
 def _imports(source: bytes) -> Iterator[str]:

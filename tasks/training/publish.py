@@ -28,9 +28,12 @@ from tasks.training.artifacts import (
     Start,
     Unlabelled,
 )
-from tasks.training.caching import MadeFrom
+from tasks.training.caching import MadeFrom, code_digest
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pyarrow", "scipy", "scikit-learn", "matplotlib", "prefect")
+# The modules of the stages that every model has, and of those whose record is optional.
+STAGES = ("prepare", "fit", "baseline", "calibrate", "evaluate", "plot", "publish")
+OPTIONAL_STAGES = {"labels": "labels", "unlabelled": "unlabelled", "vectors": "vectors", "pretrained": "pretrain"}
 
 
 @task(
@@ -68,6 +71,7 @@ def write_bundle(
         made_of["ngrams"] = baseline.made_files[calibrated.ngrams]
     optional = {"labels": labels, "unlabelled": unlabelled, "vectors": vectors, "pretrained": pretrained}
     made_of |= {name: record.identity for name, record in optional.items() if record}
+    stages = [OPTIONAL_STAGES[name] for name, record in optional.items() if record]
     model_id = bundles.model_id(fitted.network.cell, made_of)
     records = (corpus, prepared, fitted, calibrated, evaluation, baseline, plots, *optional.values())
     facts = {
@@ -79,6 +83,7 @@ def write_bundle(
         "device": fitted.device,
         "cudnn": fitted.cudnn,
         "parameters": fitted.parameters,
+        "code": code_digest([*STAGES, "labels" if corpus.corpus == releases.OWN else "download", *stages]),
         "libraries": {name: version(name) for name in LIBRARIES},
         "made_of": made_of,
         "used": sorted(name for record in records if record for name in record.made_files),

@@ -26,7 +26,7 @@ from tasks.lib.config import (
 from tasks.lib.corpus import sources
 from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import CLONE
-from tasks.training import caching
+from tasks.training import caching, publish
 from tasks.training.artifacts import Record
 from tasks.training.baseline import evaluate_baseline
 from tasks.training.calibrate import calibrate_network
@@ -163,6 +163,18 @@ def test_an_edited_file_that_runs_the_wrong_steps(tree: Path) -> None:
         path.write_bytes(source)
     assert len(found) > 30
     assert {name: steps for name, steps in found.items() if steps} == CODE
+
+
+def test_an_edited_file_that_a_model_does_not_tell_of(tree: Path) -> None:
+    stages = {*publish.STAGES, *publish.OPTIONAL_STAGES.values(), "download"}
+    before = caching.code_digest(stages)
+    for path in sorted(tree.rglob("*.py")):
+        source = path.read_bytes()
+        path.write_bytes(source + b"# edited\n")
+        caching.source_digests.cache_clear()
+        edited = path.relative_to(tree / "tasks").as_posix()
+        assert (caching.code_digest(stages) != before) == (edited in CODE), edited
+        path.write_bytes(source)
 
 
 @pytest.mark.parametrize(("library", "steps"), VERSIONS.items())

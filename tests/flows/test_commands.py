@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import time
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib.layout import Layout
-from tests.support import misbehaving
-from tests.support.commands import SCORE, Command, check_one_line, run
+from tests.support import german, labels, misbehaving
+from tests.support.commands import SCORE, SMALL, Command, check_one_line, run
+from tests.support.tables import alter, put_right
 
 pytestmark = pytest.mark.slow
 
@@ -74,14 +76,63 @@ def test_text_of_reviews_that_shows_where_it_must_not(trained: Layout, tmp_path:
     status, output = run(["flows/verify.py", "--all", "--data-dir", str(trained.root)], home)
     assert (status, MARKER in output) == (0, False), output
 
-    tables = [*trained.scores.glob("model=*/*.parquet"), *trained.quarantine.glob("*.parquet")]
+    assert check_marker(trained, home, trained.csv, *trained.quarantine.glob("*-requeued.csv")) > 8
+
+
+def test_text_of_reviews_that_shows_on_the_way_round(
+    trained: Layout, two_models: tuple[str, str], tmp_path: Path
+) -> None:
+    """Scored, asked for, labelled, trained on, compared, released, looked back at; drift and faults among it."""
+    texts = [f"{MARKER}{number} {MARKER} {text}" for number, text in enumerate(german.reviews(120))]
+    labels.write(trained.inbox / "german.csv", [[text] for text in texts], ["review"])
+    home, (current, other) = tmp_path / "home", two_models
+
+    def run_it(*arguments: str, status: int = 0) -> str:
+        ended, output = run([*arguments, "--data-dir", str(trained.root)], home, PREFECT_LOGGING_LEVEL="DEBUG")
+        assert (ended, MARKER in output) == (status, False), output
+        return output
+
+    assert "Drift: unknown words" in run_it(*SCORE, "--csv")
+    run_it("flows/label.py", "--rows", "60")
+    (asked,) = trained.labels.glob("to-label-*.csv")
+    with asked.open(encoding="utf-8-sig", newline="") as file:
+        rows = [[row["row_id"], row["review"], row["model_id"]] for row in csv.DictReader(file)]
+    answers = ["pos", "neg", "", MARKER]  # one of four is no label
+    labels.write(
+        asked, [[*row, answers[at % 4]] for at, row in enumerate(rows)], ["row_id", "review", "model_id", "label"]
+    )
+    labels.write(trained.labels / "two-labels.csv", [[rows[0][1], "neg"], [texts[0], "1"]])
+    output = run_it("flows/train.py", *SMALL, "--epochs", "2", "--device", "cpu")
+    assert "15 unknown_label" in output
+    assert "1 reviews have two labels" in output
+    labels.write(trained.labels / "no-labels.csv", [[f"{MARKER} film", "1"]], ["review", "mark"])
+    assert "no-labels.csv: no column" in run_it("flows/train.py", *SMALL, status=1)
+    (trained.labels / "no-labels.csv").unlink()
+    assert "rows drawn at random" in run_it("flows/release.py")
+    table = next(trained.scores.glob("model=*/*.parquet"))
+    for looked_at in (rows[0][0], str(table), current):
+        assert f"model      {current}" in run_it("flows/release.py", "lineage", looked_at)
+    assert rows[0][0][:16] in run_it(*SCORE, "--preview", other)
+    assert rows[0][0][:16] in run_it(*SCORE, "--preview", other, str(trained.inbox))
+    run_it("flows/release.py", "compare", other, current)
+    run_it("flows/report.py")
+    alter(table, {"positive_probability": [0.25] * len(texts)})
+    assert "1 table or model does not hold" in run_it("flows/verify.py", "--all", status=1)
+    put_right(trained)
+    assert f"{current}/german-" in run_it("flows/verify.py", "--all", status=1)
+    check_marker(trained, home, trained.csv, trained.labels)
+
+
+def check_marker(data: Layout, home: Path, *allowed: Path) -> int:
+    """In how many tables the marker is; it is nowhere else but in the dumps and in what else may have it."""
+    tables = [*data.scores.glob("model=*/*.parquet"), *data.quarantine.glob("*.parquet")]
     shown = [path for path in tables if any(MARKER in str(row) for row in pq.read_table(path).to_pylist())]
-    assert len(shown) > 8, "the marker should be where reviews belong"
-    allowed = {*tables, *trained.inbox.rglob("*"), *trained.csv.rglob("*"), *trained.quarantine.glob("*-requeued.csv")}
-    searched = [
-        path for folder in (trained.root, home) for path in folder.rglob("*") if path.is_file() and path not in allowed
-    ]
+    assert shown, "the marker should be where reviews belong"
+    places = [*tables, data.inbox, *allowed]
+    everything = [path for folder in (data.root, home) for path in folder.rglob("*") if path.is_file()]
+    searched = [path for path in everything if not any(path.is_relative_to(place) for place in places)]
     databases = [path for path in searched if path.name.startswith("prefect.db")]
-    assert any(b"no-header.csv" in path.read_bytes() for path in databases), "what the run did should be found"
+    assert any(b".csv" in path.read_bytes() for path in databases), "what the run did should be found"
     assert any(path.suffix == ".png" for path in searched)
     assert [path for path in searched if MARKER.encode() in path.read_bytes()] == []
+    return len(shown)

@@ -19,10 +19,11 @@ from flows import release
 from tasks.lib import files, scoring
 from tasks.lib.config import FitConfig, ReleaseConfig, ScoreConfig
 from tasks.lib.layout import CLONE, Layout
-from tasks.lib.models import bundles, releases
+from tasks.lib.models import bundles, comparison, releases
 from tasks.lib.scores import tables
 from tasks.lib.scores.inbox import Dump
 from tasks.running import events
+from tasks.training import caching
 from tests.support import models
 from tests.support.training import train_small
 
@@ -127,6 +128,31 @@ def test_models_without_slices_that_are_not_compared(trained: Layout, model_id: 
     assert f"slices       none: {older[0]} does not say what reviews it was tested on" in done.stdout
 
 
+def own(first: int, wrong: int) -> dict[str, bool]:
+    """40 test reviews of one's own from this number on; the first `wrong` of them are called negative."""
+    return {f"{number:064x}": number >= first + wrong for number in range(first, first + 40)}
+
+
+@pytest.mark.parametrize("reviews", [500, 400])
+def test_own_test_reviews_that_a_comparison_leaves_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, reviews: int
+) -> None:
+    """Few of them, and of a corpus of one's own those of the corpus are others with every label."""
+    data = Layout(tmp_path)
+    old = models.add_tested(data.models, 1, np.arange(500) >= 9, own=own(0, 0))
+    new = models.add_tested(data.models, 2, np.arange(reviews) >= 9, own=own(10, 3))
+    caplog.set_level("INFO", "sentiment")
+    release.compare(new, old, data_dir=tmp_path)
+    figures = comparison.difference(0, 3, 30)
+    at = caplog.messages.index(f"own accuracy {'90.00%':>24} {'100.00%':>24}")
+    assert caplog.messages[at + 1 : at + 3] == [
+        f"difference   -10.00 points, 95% interval {figures.lower:+.2f} to {figures.upper:+z.2f}",
+        "disagreement on 3 of 30 own test reviews",
+    ]
+    of_corpus = "+0.00 points, 95% interval" if reviews == 500 else f"none: {new} and {old} were tested on different"
+    assert next(line for line in caplog.messages if line.startswith("difference"))[13:].startswith(of_corpus)
+
+
 def test_flips_that_are_not_those_of_the_score_tables(two: tuple[Layout, str, str], sample: Path) -> None:
     data, current, other = two
     path = sample / "reviews-test.csv.gz"
@@ -178,10 +204,13 @@ def test_a_lineage_that_leads_elsewhere(
     model = shown(other)
     facts = dict(line.split(None, 1) for line in model)
     manifest = bundles.read_bundle(data.models, other)
-    assert facts["made"] == "1 tables: 80 rows scored, 0 quarantined"
+    assert facts["made"] == "1 table: 80 rows scored, 0 quarantined"
     assert facts["corpus"] == f"sample, {manifest['made_of']['corpus']}"
     assert "units 4, " in facts["network"]
     assert f'numpy "{np.__version__}"' in facts["versions"]
+    stages = ["download", "prepare", "fit", "baseline", "calibrate", "evaluate", "plot", "publish"]
+    sources = {name for stage in stages for name in caching.source_digests(f"tasks.training.{stage}").items()}
+    assert facts["code"] == files.digest(dict(sources))
     assert shown(str(table)) == [
         f"table      {data.relative(table)}: 80 rows scored, 0 quarantined, threshold 0.5", lines[2], *model
     ]  # fmt: skip

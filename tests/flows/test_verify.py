@@ -73,7 +73,7 @@ def test_a_changed_table_or_a_damaged_model_without_a_line_of_its_own(
         raise_a_probability(data.root / path)
     put_right(data)
     caplog.set_level("INFO", "sentiment")
-    with pytest.raises(errors.PipelineError, match="^2 tables or models do not hold"):
+    with pytest.raises(errors.PipelineError, match="^2 tables or models do not hold: see above"):
         verify(data_dir=data.root, options=VerifyConfig(all=True))
     *faults, total = said(caplog)
     assert len(faults) == 2
@@ -127,3 +127,4 @@ def test_a_late_run_that_verifies_the_part_of_another_day(
     caplog.set_level("INFO", "sentiment")
     verify([data.root / path], VerifyConfig(part="today/7"), data.root)
     assert said(caplog)[0] == "part today/7: 1 of 1 tables"
+    assert said(caplog)[1].startswith("1 table holds: ")

@@ -24,7 +24,7 @@ from tasks.lib.config import ScoreConfig
 from tasks.lib.dumps import packing
 from tasks.lib.layout import Layout
 from tasks.lib.network.encoder import Encoder
-from tasks.lib.scores import tables
+from tasks.lib.scores import reports, tables
 from tasks.lib.scores.reports import FileReport
 from tests.support import dumps
 from tests.support.dumps import MODEL_ID, model, new
@@ -55,7 +55,7 @@ def shrink(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def replace(path: Path) -> None:
+def replace_by_another(path: Path) -> None:
     other = path.with_name("other")
     other.write_text(path.read_text().replace("good", "fine"))
     other.replace(path)
@@ -80,7 +80,7 @@ def vanish(path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_block", [1, 2, 10], ids=["at the start", "on the way", "at the end"])
-@pytest.mark.parametrize("change", [grow, shrink, replace, replace_by_the_same, vanish])
+@pytest.mark.parametrize("change", [grow, shrink, replace_by_another, replace_by_the_same, vanish])
 def test_an_input_that_changes_while_it_is_read(tmp_path: Path, change: Change, at_block: int) -> None:
     path = dumps.write(tmp_path / "d.csv", rows=20_000, bad=5)
     with pytest.raises(errors.InputError, match=r"d\.csv: changed while it was read"):
@@ -344,3 +344,71 @@ def test_a_damaged_table_of_another_model_that_stays_beside_the_new_one(tmp_path
     scoring.score(dump, model(), ScoreConfig(), data)
     assert (data.root / dump.table).exists()
     assert not damaged.exists()
+
+
+MODELS = [dataclasses.replace(model(), model_id=f"gru-{digit * 12}") for digit in "01"]
+
+
+def scored_by(which: int, path: Path, data: Layout, **options: Any) -> str:
+    """Scores the dump with one of the models; the path of the table below the data folder."""
+    table = data.relative(
+        tables.folder(data.scores, MODELS[which].model_id) / tables.table_name(path.name, files.sha256(path))
+    )
+    scoring.score(new(path, table), MODELS[which], ScoreConfig(**options), data)
+    return table
+
+
+SHARED = "id,review,text\n1,good,\n2,,bad\n3\n4,bad,good\n"
+
+
+def test_a_quarantine_that_two_models_cannot_share(tmp_path: Path) -> None:
+    path, data = tmp_path / "d.csv", Layout(tmp_path / "data")
+    path.write_text(SHARED)
+    made = [scored_by(which, path, data) for which in (0, 1, 0)]
+    for table in made:
+        report = reports.read(data, table)
+        assert report is not None
+        assert report.quarantined == {"empty_review": 1, "too_few_fields": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (SHARED, {"review_column": "text"}),  # as many rows, and others
+        ("id,review,text\n1,,good\n2,good,bad\n", {"review_column": "text"}),  # none
+        ("id,review,text\n1,,good\n2,caf\xe9,bad\n", {"encoding": "ascii"}),  # more
+    ],
+)
+def test_a_quarantine_that_is_lost_to_another_model(tmp_path: Path, content: str, options: dict[str, str]) -> None:
+    path, data = tmp_path / "d.csv", Layout(tmp_path / "data")
+    path.write_text(content)
+    table = scored_by(0, path, data)
+    before = contents(data.root)
+    with pytest.raises(
+        errors.InputError,
+        match=rf"^d\.csv: {table.removeprefix('scores/')} has quarantined other rows .*--review-column",
+    ):
+        scored_by(1, path, data, **options)
+    assert contents(data.root) == before
+    (data.root / table).unlink()
+    scored_by(1, path, data, **options)
+
+
+def test_another_reading_of_a_dump_without_quarantined_rows_that_is_refused(tmp_path: Path) -> None:
+    path, data = tmp_path / "d.csv", Layout(tmp_path / "data")
+    path.write_text("id,review,text\n1,good,\n2,bad,good\n")
+    first = scored_by(0, path, data)
+    scored_by(1, path, data, review_column="text")
+    report = reports.read(data, first)
+    assert report is not None
+    assert report.quarantined == {}
+    with pytest.raises(errors.InputError, match="has quarantined other rows"):
+        scored_by(0, path, data)  # it would take that of the other away
+
+
+def test_a_model_that_reads_its_own_dump_in_another_way_and_is_refused(tmp_path: Path) -> None:
+    path, data = tmp_path / "d.csv", Layout(tmp_path / "data")
+    path.write_text(SHARED)
+    scored_by(0, path, data)
+    table = scored_by(0, path, data, review_column="text")
+    assert (tables.read_footer(data.root / table) or {})["review_column"] == "text"

@@ -18,7 +18,6 @@ from tasks.lib.models import bundles, predictions, slices
 DRAWS = 10_000
 SEED = 0
 LEVELS = (0.025, 0.975)
-FEWEST_OWN = 100  # of one's own test reviews: with fewer, the interval is wider than 10 points or says nothing
 ALPHA = 0.05  # how often chance alone may call any slice significantly worse
 
 
@@ -137,14 +136,14 @@ def compare(first: Tested, second: Tested) -> Comparison:
 def compare_own(first: Tested, second: Tested) -> OwnComparison | None:
     """Compares two models on one's own test reviews that both were tested on, by the labels that the first one knows.
 
-    None if there are fewer than 100 such reviews.
+    None if there are no such reviews.
     """
     if first.own is None or second.own is None:
         return None
     _, ours, theirs = np.intersect1d(
         first.own.identities, second.own.identities, assume_unique=True, return_indices=True
     )  # fmt: skip
-    if len(ours) < FEWEST_OWN:
+    if not len(ours):
         return None
     labels = first.own.labels[ours]
     right, other = first.own.positive[ours] == labels, second.own.positive[theirs] == labels

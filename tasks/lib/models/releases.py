@@ -18,6 +18,7 @@ from tasks.lib.models import bundles, comparison
 CURRENT = "current.json"
 OWN = "own"  # the corpus of one's own labelled reviews alone
 RELEASES = "releases.jsonl"
+FEWEST_OWN = 100  # of one's own test reviews: with fewer, the interval is wider than 10 points or says nothing
 
 Verdict = Literal["first", "promoted", "held", "forced", "rolled back"]
 
@@ -109,7 +110,9 @@ def _compare(models: Path, candidate: str, config: ReleaseConfig) -> tuple[Verdi
             return "held", f"it was trained on the {new.corpus} corpus, {current.model_id} on {old.corpus}"
         return "promoted", f"{current.model_id} was trained on the {old.corpus} corpus"
     own = comparison.compare_own(new, old)
-    return _compare_own(new, old, own, config.margin) if own else _compare_accuracies(new, old, config.margin)
+    if own and own.difference.reviews >= FEWEST_OWN:
+        return _compare_own(new, old, own, config.margin)
+    return _compare_accuracies(new, old, config.margin)
 
 
 def _compare_own(

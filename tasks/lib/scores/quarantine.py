@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -124,10 +125,47 @@ def write(path: Path, source_file: str, spans: Sequence[Span]) -> None:
 def superseded(table: Path, quarantine: Path) -> list[Path]:
     """The tables of earlier tries at the same repaired dump, score tables first; they hold the rows of `table` too.
 
-    None for any other dump. The first digits of the sha256 are all that tells the tries apart.
+    None for any other dump. The first digits of the sha256 are all that tells the tries apart. The quarantine of a try
+    that another model has scored stays beside its table.
     """
     name = _name(table)
     if not tables.REQUEUED.search(name):
         return []
-    tries = [path for newest in (table, quarantine) for path in newest.parent.glob(f"{name}-*.parquet")]
-    return sorted(path for path in tries if _name(path) == name and path.name != table.name)
+    tries = [path for newest in (table, quarantine) for path in sorted(newest.parent.glob(f"{name}-*.parquet"))]
+    found = [path for path in tries if _name(path) == name and path.name != table.name]
+    return [path for path in found if path.parent == table.parent or not _others(table.with_name(path.name))]
+
+
+def check_shared(source_file: str, table: Path, quarantine: Path, records: str) -> None:
+    """Raises `InputError` if a table that another model made of the same dump quarantined other records.
+
+    Both have the quarantine of this name, so that one of the two would lose what it quarantined. `records` is the
+    digest of what `tables.record_key` says of those of `table`. Dumps read with the same options never differ.
+    """
+    if not quarantine.is_file() or _records(quarantine) in (records, None):
+        return
+    for other in _others(table):
+        if (tables.read_footer(other) or {}).get("rows_quarantined", "0") != "0":
+            raise errors.InputError(
+                f"{source_file}: {other.parent.name}/{other.name} has quarantined other rows of these bytes, and the "
+                "quarantine is that of both. Nothing was published: score it with the same --review-column, --encoding "
+                "and --delimiter as that model, or remove that table."
+            )
+
+
+def _others(table: Path) -> list[Path]:
+    """The tables that other models made of the dump."""
+    return [path for path in table.parent.parent.glob(f"model=*/{table.name}") if path.parent != table.parent]
+
+
+def _records(quarantine: Path) -> str | None:
+    """The digest of which records a quarantine has, and why; None if it is damaged."""
+    found = hashlib.sha256()
+    try:
+        with pq.ParquetFile(quarantine, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(columns=["first_line", "last_line", "reason"]):
+                for record in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    found.update(tables.record_key(*record))
+    except DAMAGED:
+        return None
+    return found.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -138,6 +139,7 @@ class Tables:
         self.table_sha256 = self.quarantine_sha256 = ""  # known when they are published
         self.reasons: Counter[str] = Counter()
         self.lines_quarantined = 0
+        self.quarantined = hashlib.sha256()  # of which records, and why
         self._row_group: list[pa.RecordBatch] = []
         self._score_writer: Any = None
         self._quarantine_writer: Any = None
@@ -205,6 +207,8 @@ class Tables:
         self._quarantine_writer.write_table(quarantine_rows(self.origin.source_file, spans))
         self.reasons.update(span.reason for span in spans)
         self.lines_quarantined += sum(span.last_line - span.first_line + 1 for span in spans)
+        for span in spans:
+            self.quarantined.update(record_key(span.first_line, span.last_line, span.reason))
 
     def publish(self, counts: Counts, superseded: Sequence[Path] = ()) -> None:
         """Checks that every row that was read is in one of the tables, and puts both in place of `superseded`.
@@ -270,6 +274,11 @@ def quarantine_rows(source_file: str, spans: Sequence[Span]) -> pa.Table:
     names = [name for name in QUARANTINE_SCHEMA.names if name != "source_file"]
     rows = [{"source_file": source_file} | {name: getattr(span, name) for name in names} for span in spans]
     return pa.Table.from_pylist(rows, schema=QUARANTINE_SCHEMA)
+
+
+def record_key(first_line: int, last_line: int, reason: str) -> bytes:
+    """What tells a quarantined record from the others of its dump, and the same one read in another way."""
+    return f"{first_line}-{last_line} {reason}\n".encode()
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

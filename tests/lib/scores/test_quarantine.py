@@ -171,6 +171,17 @@ def test_rows_of_an_earlier_try_that_stand_twice(tmp_path: Path) -> None:
     assert older == [tmp_path / names[0]]
 
 
+def test_the_quarantine_of_a_try_that_another_model_has_scored(tmp_path: Path) -> None:
+    names = [f"d-{SHA[:16]}-requeued-{digit * 16}.parquet" for digit in "abc"]
+    folders = [tmp_path / name for name in ("scores/model=1", "scores/model=2", "quarantine")]
+    for folder, kept in zip(folders, (names[:1], names[1:2], names[:2]), strict=True):
+        files.make_folder(folder)
+        for name in kept:
+            (folder / name).touch()
+    older = quarantine.superseded(folders[1] / names[2], folders[2] / names[2])
+    assert older == [folders[1] / names[1], folders[2] / names[1]]
+
+
 @pytest.mark.parametrize("letter", ["x", "\N{CJK UNIFIED IDEOGRAPH-597D}"])
 def test_a_repaired_dump_with_a_long_name_that_takes_the_place_of_its_original(tmp_path: Path, letter: str) -> None:
     original = tmp_path / tables.table_name(letter * (240 // len(letter.encode())) + ".csv", SHA)
