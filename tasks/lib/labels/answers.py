@@ -184,7 +184,7 @@ def _row_ids(header: Sequence[str], rows: Sequence[list[str]]) -> list[str]:
     if ROW_ID not in header:
         return [""] * len(rows)
     column = header.index(ROW_ID)
-    return [row[column] for row in rows]
+    return [exports.restored(row[column]) for row in rows]
 
 
 def _column(name: str, header: Sequence[str], wanted: str | None) -> int:

@@ -62,7 +62,9 @@ def write(folder: Path, day: date, rows: Sequence[Chosen]) -> Path:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(HEADER)
-    writer.writerows([row.row_id, exports.harmless(row.review), row.model_id, ""] for row in rows)
+    for row in rows:
+        review = row.review.replace("\t", " ")  # a spreadsheet loses it, and makes one word of two
+        writer.writerow([exports.as_text(row.row_id), exports.as_text(review), row.model_id, ""])
     content = text.getvalue().encode("utf-8-sig")  # without the mark, Excel takes it for cp1252
     files.write(path, content, files.PRIVATE_FILE)
     return path

@@ -15,8 +15,9 @@ from tasks.lib import errors, files
 from tasks.lib.layout import Layout
 
 # A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV Injection"). Apostrophes may stand before
-# it: a cell that has one already gets another, so that taking one off gives every cell back.
-FORMULA = r"^'*[=+\-@\t\r]"
+# it: a cell that has one already gets another, so that taking one off gives every cell back. A line feed is none, but
+# LibreOffice saves a return as one.
+FORMULA = r"^'*[=+\-@\t\r\n]"
 
 
 def write(table: Path, path: Path) -> None:
@@ -39,9 +40,24 @@ def harmless(cell: str) -> str:
     return f"'{cell}" if re.match(FORMULA, cell) else cell
 
 
+def as_text(cell: str) -> str:
+    """The cell with an apostrophe in front if a spreadsheet would take it for a formula, or for a number or a date.
+
+    Of these it would show and save another form: 7 for 007, and 03/04/26 for 3/4.
+    """
+    return f"'{cell}" if _is_number(cell) else harmless(cell)
+
+
 def restored(cell: str) -> str:
-    """The cell as it was before `harmless`."""
-    return cell[1:] if cell.startswith("'") and re.match(FORMULA, cell) else cell
+    """The cell as it was before `harmless` or `as_text`."""
+    guarded = cell.startswith("'") and (re.match(FORMULA, cell) or _is_number(cell))
+    return cell[1:] if guarded else cell
+
+
+def _is_number(cell: str) -> bool:
+    """Whether there are digits in the cell, and no letter but one E."""
+    letters = re.sub(r"[\W\d_]+", "", cell)
+    return letters in ("", "e", "E") and re.search(r"\d", cell) is not None
 
 
 def path(data: Layout, table: Path) -> Path:

@@ -14,7 +14,7 @@ from tasks.lib.labels import answers, asked
 from tasks.lib.labels.sample import Chosen
 
 DAY = date(2026, 11, 27)
-REVIEWS = ["=1+1", "'=2", "- fine\r\nand\rgood", 'tab\t, "quotes"', "'tis", "''", "\tx", "plain"]
+REVIEWS = ["=1+1", "'=2", "- fine\r\nand\rgood", 'and, "quotes"', "'tis", "''", "\rx", "plain", "007", "'3/4", "1e5"]
 
 
 def chosen(
@@ -40,10 +40,24 @@ def test_a_review_that_a_spreadsheet_runs_or_that_comes_back_altered(tmp_path: P
     path = asked.write(tmp_path / "labels", DAY, rows)
     with path.open(encoding="utf-8-sig", newline="") as file:
         cells = [row["review"] for row in csv.DictReader(file)]
-    assert not [cell for cell in cells if cell[0] in "=+-@\t\r"]
+    assert not [cell for cell in cells if cell[0] in "=+-@\t\r" or cell[0].isdigit()]
     assert [review for _, review in answers.texts(path)] == REVIEWS
     answer(path, ["1"] * len(rows))
     assert [row.review for row in answers.read(path, "review", LabelsConfig()).rows] == REVIEWS
+
+
+def test_words_that_a_spreadsheet_makes_one_of(tmp_path: Path) -> None:
+    path = asked.write(tmp_path, DAY, [chosen("two\twords", 1), chosen("\t=1+1", 2)])
+    assert [review for _, review in answers.texts(path)] == ["two words", " =1+1"]
+
+
+def test_a_row_id_that_a_spreadsheet_takes_for_a_number(tmp_path: Path) -> None:
+    row = chosen("fine", 1)._replace(row_id="123456789012345e-7")
+    path = asked.write(tmp_path, DAY, [row])
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        assert next(csv.DictReader(file))["row_id"] == f"'{row.row_id}"
+    answer(path, ["1"])
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(1, 1)}
 
 
 def test_a_person_who_sees_what_the_model_said(tmp_path: Path, rows: list[Chosen]) -> None:

@@ -198,9 +198,9 @@ def test_a_dump_that_people_call_requeued_and_that_cannot_be_requeued(damaged: P
     assert [path.name for path in quarantine.exported(damaged).dumps] == [f"my-requeued-{SHA[:16]}-requeued.csv"]
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "'=1", "''-1", "'", "'tis", "''", "x=1", "", "\rx"])
+@pytest.mark.parametrize("cell", ["=1+1", "'=1", "''-1", "'", "'tis", "''", "x=1", "", "\rx", "\n'"])
 def test_a_cell_that_cannot_be_restored(cell: str) -> None:
-    assert exports.restored(exports.harmless(cell)) == cell
+    assert exports.restored(exports.harmless(cell)) == cell == exports.restored(exports.as_text(cell))
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@x", "\tx", "\rx", "'=1"])
