@@ -27,7 +27,9 @@ LEAST = {"probabilities": 0.1, "positives": 0.025, "length": 0.1, "rare words": 
 UNKNOWN_WORDS = "unknown words"
 MOST_UNKNOWN = 0.2  # share of all words: it is 1 % in the IMDB test reviews
 KINDS = (*LEAST, UNKNOWN_WORDS)
-LEVEL = 0.001  # how often chance alone may make any of the distributions of a dump exceed its limit
+# How often chance alone may make each distribution of a dump exceed its limit: 0.45 % together. The share of positives
+# has most of it, as its changes are the ones that few reviews show least surely.
+LEVELS = {"probabilities": 0.0005, "positives": 0.003, "length": 0.0005, "rare words": 0.0005}
 FEWEST_ROWS = 50
 BIN_SHARE, BIN_ROWS = 0.1, 10  # of the reference, and of the dump, that a bin holds at least
 
@@ -78,7 +80,7 @@ def compare(reference: Profile, found: Profile) -> Findings:
     findings = {
         kind: finding
         for kind, (wanted, seen) in distributions.items()
-        if sum(wanted) and sum(seen) and (finding := _compare(np.array(wanted), np.array(seen), LEAST[kind]))
+        if sum(wanted) and sum(seen) and (finding := _compare(kind, np.array(wanted), np.array(seen)))
     }
     if found.words:
         findings[UNKNOWN_WORDS] = Finding(1 - found.known / found.words, MOST_UNKNOWN)
@@ -90,7 +92,7 @@ def drifted(findings: Findings) -> list[str]:
     return [kind for kind, finding in findings.items() if finding.is_drift]
 
 
-def _compare(reference: npt.NDArray[np.int64], found: npt.NDArray[np.int64], least: float) -> Finding | None:
+def _compare(kind: str, reference: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> Finding | None:
     """None if all of the reference is in one bin: then nothing is known of the others."""
     m, n = int(reference.sum()), int(found.sum())
     starts = _starts(reference, m * max(BIN_SHARE, BIN_ROWS / n))
@@ -100,8 +102,8 @@ def _compare(reference: npt.NDArray[np.int64], found: npt.NDArray[np.int64], lea
     # Half a review more in each bin: an empty one would make it infinite.
     p = (np.add.reduceat(reference, starts) + 0.5) / (m + bins / 2)
     q = (np.add.reduceat(found, starts) + 0.5) / (n + bins / 2)
-    chance = float(chdtri(bins - 1, LEVEL / len(LEAST))) * (1 / n + 1 / m)
-    return Finding(float(np.sum((p - q) * np.log(p / q))), max(least, chance))
+    chance = float(chdtri(bins - 1, LEVELS[kind])) * (1 / n + 1 / m)
+    return Finding(float(np.sum((p - q) * np.log(p / q))), max(LEAST[kind], chance))
 
 
 def _starts(reference: npt.NDArray[np.int64], fewest: float) -> list[int]:
