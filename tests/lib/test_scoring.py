@@ -322,7 +322,7 @@ def test_a_damaged_page_of_which_the_rest_is_published(tmp_path: Path) -> None:
     assert contents(tmp_path / "data") == {}
 
 
-@pytest.mark.parametrize("change", [replace, vanish, shrink])
+@pytest.mark.parametrize("change", [replace_by_another, vanish, shrink])
 def test_a_parquet_file_that_changes_while_it_is_read(tmp_path: Path, change: Change) -> None:
     path = tmp_path / "d.parquet"
     pq.write_table(pa.table({"review": [f"good {row}" for row in range(20_000)]}), path)
@@ -332,7 +332,7 @@ def test_a_parquet_file_that_changes_while_it_is_read(tmp_path: Path, change: Ch
         path.with_name("other").replace(path)
 
     with pytest.raises(errors.InputError, match=r"^d\.parquet: "):
-        score(path, tmp_path / "data", at_block=2, change=replaced if change is replace else change)
+        score(path, tmp_path / "data", at_block=2, change=replaced if change is replace_by_another else change)
     assert contents(tmp_path / "data") == {}
 
 
