@@ -15,7 +15,7 @@ Check = Callable[[list[str]], Fault | None]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a dump is read. A form without lines ignores `encoding`, one without a header line `delimiter`, too.
+    """How a dump is read; Parquet ignores the encoding, and JSON lines and Parquet the delimiter.
 
     The delimiter is found out if not given. `max_bytes` bounds the decompressed size; `block_rows` rows or about
     `block_bytes` bytes make a block; a line or record of more than `record_limit` bytes is quarantined.

@@ -77,10 +77,10 @@ class ParquetDump(OpenDump):
     def __iter__(self) -> Iterator[Block]:
         counts, options = self.counts, self.options
         waiting, rows, length = list[list[pa.StringArray]](), 0, 0
-        for batch in self._batches():
-            waiting.append([_text(column) for column in batch.columns])
-            rows += len(batch)
-            length += sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in waiting[-1])
+        for columns in self._batches():
+            waiting.append(columns)
+            rows += len(columns[0])
+            length += sum(pc.sum(pc.binary_length(column)).as_py() or 0 for column in columns)
             if options.max_bytes is not None and counts.bytes + length > options.max_bytes:
                 found = f"{self.stream.name}: has more text than the limit of {options.max_bytes} bytes"
                 raise InputError(f"{found}. Raise the limit if the file is to be trusted.")
@@ -103,9 +103,11 @@ class ParquetDump(OpenDump):
         fitting = self.options.block_bytes * metadata.num_rows // max(size, 1)
         return max(1, min(BATCH_ROWS, self.options.block_rows, fitting))
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self) -> Iterator[list[pa.StringArray]]:
+        """Some rows at a time, as columns of text."""
         with self._errors("a page is damaged or cut off"):
-            yield from self._file.iter_batches(self._batch_rows, use_threads=False)
+            for batch in self._file.iter_batches(self._batch_rows, use_threads=False):
+                yield [_text(column) for column in batch.columns]
 
     def _block(self, batches: Sequence[Sequence[pa.StringArray]]) -> Block:
         """The rows of some batches: good ones, and what is quarantined."""
