@@ -44,6 +44,7 @@ def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_di
     collected = collected.only(~double)
     if double.any():
         log.info("labels: left out %s that are reviews of the corpus", f"{double.sum():,}")
+    _log_sides(collected)
     path = _save(data, collected)
     return Labels(
         identity=files.arrays_digest(collected),
@@ -67,6 +68,7 @@ def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -
     learned = [review.text for review in kept if own.side(review.identity) == 0]
     word_index = words.index(learned)
     collected = _look_up(kept, word_index)
+    _log_sides(collected)
     path = _save(data, collected)
     content = files.json_bytes(word_index)
     index = data.work / f"words-{files.digest(word_index)[:16]}.json"
@@ -100,12 +102,6 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
                 where = f" -> {data.relative(folder / name)}"
             log.info("%s: %s%s", file.name, content, where)
     kept, conflicts = answers.merged(contents)
-    sides = np.bincount([own.side(review.identity) for review in kept], minlength=3)
-    log.info(
-        "labels: %s reviews, %s",
-        f"{len(kept):,}",
-        ", ".join(f"{count:,} {name}" for count, name in zip(sides, own.SIDES, strict=True)),
-    )
     if conflicts:
         log.warning("labels: %s reviews have two labels; the file that was modified last counts", f"{conflicts:,}")
     return kept, conflicts, made
@@ -115,6 +111,12 @@ def _look_up(kept: list[Review], word_index: dict[str, int], weight: float = 1.0
     identities, texts, labels = zip(*kept, strict=True) if kept else ((), (), ())
     encoder = Encoder(word_index, num_words=len(word_index), maxlen=1)
     return own.collected(Texts(*encoder.ranks(texts)), labels, identities, weight)
+
+
+def _log_sides(collected: Own) -> None:
+    counts = np.bincount(collected.sides, minlength=len(own.SIDES))
+    sides = ", ".join(f"{count:,} {name}" for count, name in zip(counts, own.SIDES, strict=True))
+    log.info("labels: %s reviews, %s", f"{len(collected.labels):,}", sides)
 
 
 def _save(data: Layout, collected: Own) -> Path:
