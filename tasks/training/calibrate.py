@@ -55,8 +55,9 @@ def calibrate_network(
     facts = slices.facts(ranks, {}, prepared.config.num_words)
     probabilities = calibration.probabilities(scales, *parts)
     # The archive has words of the index alone; `known_words` are those of them that are in the vocabulary.
-    scores = profiles.Scores(probabilities, facts.words, facts.words - facts.known_words, int(facts.words.sum()))
-    reference = profiles.count(scores)
+    kept = reviews.usual(labelled.corpus, data_dir / labelled.archive, len(ids), own_labels)
+    known, in_vocabulary = facts.words[kept], facts.known_words[kept]
+    reference = profiles.count(profiles.Scores(probabilities[kept], known, known - in_vocabulary, int(known.sum())))
     ngram_scale = others[0] if others else 0.0
     finished = model.finish(
         fitted.network,

@@ -13,7 +13,7 @@ from tasks.lib.config import LabelsConfig
 from tasks.lib.corpus import imdb, own, reviews
 from tasks.lib.corpus.own import Own
 from tasks.lib.corpus.unlabelled import Texts, joined
-from tasks.lib.labels import answers
+from tasks.lib.labels import answers, asked
 from tasks.lib.labels.answers import LabelFiles, Review
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams, words
@@ -38,7 +38,7 @@ def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_di
     data = Layout(data_dir)
     kept, conflicts, quarantined = _read(data, found, config)
     word_index = tokens.read_word_index(data_dir / corpus.word_index)
-    collected = _look_up(kept, word_index, config.labels_weight)
+    collected = _look_up(data, kept, word_index, config.labels_weight)
     known = joined(*(Texts(*ngrams.flat(split.ranks)) for split in imdb.load(data_dir / corpus.archive)))
     double = collected.texts.among(known)
     collected = collected.only(~double)
@@ -67,7 +67,7 @@ def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -
         )
     learned = [review.text for review in kept if own.side(review.identity) == 0]
     word_index = words.index(learned)
-    collected = _look_up(kept, word_index)
+    collected = _look_up(data, kept, word_index)
     _log_sides(collected)
     path = _save(data, collected)
     content = files.json_bytes(word_index)
@@ -107,10 +107,10 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
     return kept, conflicts, made
 
 
-def _look_up(kept: list[Review], word_index: dict[str, int], weight: float = 1.0) -> Own:
+def _look_up(data: Layout, kept: list[Review], word_index: dict[str, int], weight: float = 1.0) -> Own:
     identities, texts, labels = zip(*kept, strict=True) if kept else ((), (), ())
     encoder = Encoder(word_index, num_words=len(word_index), maxlen=1)
-    return own.collected(Texts(*encoder.ranks(texts)), labels, identities, weight)
+    return own.collected(Texts(*encoder.ranks(texts)), labels, identities, weight, asked.doubted(data.labels))
 
 
 def _log_sides(collected: Own) -> None:

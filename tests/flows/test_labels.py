@@ -158,6 +158,12 @@ def test_a_corpus_of_too_few_labels(tmp_path: Path, prefect: None, sample: Path,
 
 def test_a_corpus_of_ones_own_that_knows_other_words(labelled: Layout, sample: Path) -> None:
     before = releases.current_id(labelled.models)
+    identities = [words.identity(review) for review, _ in reviews(sample)]
+    in_doubt = [
+        Chosen(f"0-{number}", "asked", identity, before, "negative", at_random=number >= COUNT / 2)
+        for number, identity in enumerate(identities, start=1)
+    ]
+    asked.write(labelled.labels, date(2026, 1, 1), in_doubt)
     train_small(labelled.root, corpus=CorpusConfig(corpus="own"))
     (model_id,) = [
         name
@@ -171,6 +177,10 @@ def test_a_corpus_of_ones_own_that_knows_other_words(labelled: Layout, sample: P
     measured = bundles.read_metrics(labelled.models, model_id)
     assert measured["own"]["accuracy"] == measured["accuracy"]
     assert releases.current_id(labelled.models) == model_id != before  # before it was one of the sample corpus
+    reference = bundles.read_reference(labelled.models, model_id)
+    assert reference is not None
+    drawn = [row.identity for row in in_doubt if row.at_random]
+    assert reference.rows == sum(own.side(identity) == 1 for identity in drawn)
     score(paths=[labelled.labels / "mine.csv"], data_dir=labelled.root)
     (path,) = labelled.scores.glob(f"model={model_id}/*.parquet")
     known = pd.read_parquet(path)["known_tokens"]

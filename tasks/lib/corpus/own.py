@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,8 @@ FEWEST = 200  # labels that a corpus of one's own needs
 class Own(NamedTuple):
     """Labelled reviews as word ranks, one after the other, and of each its length, label, side and identity.
 
-    `sides` are numbers into `SIDES`. `weight` is how much one of them counts beside one of the corpus.
+    `sides` are numbers into `SIDES`. `doubted` says which were chosen because a model was in doubt: together they are
+    not like the reviews that come. `weight` is how much one of them counts beside one of the corpus.
     """
 
     ranks: npt.NDArray[np.int32]
@@ -29,6 +30,7 @@ class Own(NamedTuple):
     labels: npt.NDArray[np.uint8]
     sides: npt.NDArray[np.uint8]
     identities: npt.NDArray[np.str_]
+    doubted: npt.NDArray[np.bool_]
     weight: npt.NDArray[np.float32]
 
     @property
@@ -39,7 +41,7 @@ class Own(NamedTuple):
     def only(self, kept: npt.NDArray[np.bool_]) -> Own:
         """The reviews that are kept."""
         ranks = self.ranks[np.repeat(kept, self.lengths)]
-        each = (values[kept] for values in (self.lengths, self.labels, self.sides, self.identities))
+        each = (values[kept] for values in self[1:-1])
         return Own(ranks, *each, self.weight)  # type: ignore[call-arg,arg-type]
 
     def side(self, name: str) -> Own:
@@ -60,14 +62,21 @@ def side(identity: str) -> int:
     return next(number for number, end in enumerate(SHARES) if percent < end)
 
 
-def collected(texts: Texts, labels: Sequence[int], identities: Sequence[str], weight: float = 1.0) -> Own:
-    """The reviews, each on its side."""
+def collected(
+    texts: Texts,
+    labels: Sequence[int],
+    identities: Sequence[str],
+    weight: float = 1.0,
+    doubted: Container[str] = (),
+) -> Own:
+    """The reviews, each on its side. `doubted` are the identities of those that were chosen in doubt."""
     return Own(
         texts.ranks.astype(np.int32),
         texts.lengths.astype(np.int64),
         np.array(labels, np.uint8),
         np.array([side(identity) for identity in identities], np.uint8),
         np.array(identities, "U64"),
+        np.array([identity in doubted for identity in identities], np.bool_),
         np.array(weight, np.float32),
     )
 

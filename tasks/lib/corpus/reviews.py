@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from tasks.lib.corpus import imdb, own, shards
 from tasks.lib.corpus.imdb import Split
 
@@ -21,6 +24,16 @@ def splits(corpus: str, archive: Path, validation_split: float, labels: Path | N
         return {name: found.side(name).split() for name in own.SIDES}
     found_splits = shards.splits(*imdb.load(archive), validation_split)
     return own.join(found_splits, own.load(labels)) if labels else found_splits
+
+
+def usual(corpus: str, archive: Path, validation: int, labels: Path | None) -> npt.NDArray[np.bool_]:
+    """Which of the reviews of the validation split, so many, are like those that come.
+
+    All are, but for those of one's own that were chosen because a model was in doubt.
+    """
+    path = archive if corpus == OWN else labels
+    doubted = own.load(path).side("validation").doubted if path else np.zeros(0, np.bool_)
+    return ~np.concatenate([np.zeros(validation - len(doubted), np.bool_), doubted])
 
 
 def test(corpus: str, archive: Path) -> Split:

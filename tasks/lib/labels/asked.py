@@ -87,6 +87,11 @@ def row_ids(folder: Path) -> set[str]:
     return {row["row_id"] for row in _rows(folder)}
 
 
+def doubted(folder: Path) -> set[str]:
+    """The identities of the reviews that were asked for because a model was in doubt."""
+    return {row["identity"] for row in _rows(folder) if not row["at_random"] and "identity" in row}
+
+
 def accuracies(folder: Path) -> dict[str, Accuracy]:
     """How good each model was on the rows that were drawn at random from its tables, by what people say.
 

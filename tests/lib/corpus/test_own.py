@@ -87,3 +87,15 @@ def test_a_corpus_of_ones_own_that_is_split_by_chance(tmp_path: Path) -> None:
             name: numbers(mine.side(name).split()) for name in own.SIDES
         }
     assert numbers(reviews.test(reviews.OWN, tmp_path / "a.npz")) == numbers(mine.side("test").split())
+
+
+def test_a_review_that_was_chosen_in_doubt_and_passes_for_a_usual_one(tmp_path: Path) -> None:
+    lengths = np.ones(1000, np.int64)
+    doubted = set(IDENTITIES[::3])
+    mine = own.collected(Texts(np.arange(1000), lengths), [1] * 1000, IDENTITIES, doubted=doubted)
+    own.save(tmp_path / "own.npz", mine.only(np.arange(1000) < 900))
+    expected = [each not in doubted for each in IDENTITIES[:900] if own.side(each) == 1]
+    assert reviews.usual("own", tmp_path / "own.npz", len(expected), None).tolist() == expected
+    joined = reviews.usual("imdb", tmp_path / "imdb.npz", 5 + len(expected), tmp_path / "own.npz")
+    assert joined.tolist() == [True] * 5 + expected
+    assert reviews.usual("imdb", tmp_path / "imdb.npz", 5, None).tolist() == [True] * 5

@@ -108,3 +108,10 @@ def test_an_interval_that_is_not_that_of_wilson(right: int, rows: int, lower: fl
 def test_an_accuracy_without_its_figures() -> None:
     said = str(asked.Accuracy(90, 100))
     assert said == "90.0% of 100 rows drawn at random, 95% interval 82.6% to 94.5%"
+
+
+def test_a_review_that_was_asked_for_in_doubt_and_counts_as_drawn(tmp_path: Path) -> None:
+    rows = [chosen("one", 1)._replace(identity="a"), chosen("two", 2, at_random=False)._replace(identity="b")]
+    asked.write(tmp_path, DAY, rows)
+    (tmp_path / asked.FOLDER / "damaged.json").write_text("{")
+    assert asked.doubted(tmp_path) == {"b"}
