@@ -67,9 +67,8 @@ def _play(play: Play) -> list[dict[str, Any]]:
                 _append(folder / "days.jsonl", entries[-1])
         of_month = [entry for entry in entries if f"{days[0]}" <= entry["day"] <= f"{days[-1]}"]
         month = months.close(play, days, of_month, whole=days[-1] == play.plan.calendar[-1])
-        month["findings"] += play.findings
+        month["findings"] += [*play.told(), *(finding for entry in of_month for finding in entry["findings"])]
         month["minutes"], started = (time.perf_counter() - started) / 60, time.perf_counter()
-        play.findings.clear()
         closed.append(month)
         _append(folder / "months.jsonl", month)
         (folder / "table.md").write_text(

@@ -11,7 +11,7 @@ import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -225,7 +225,7 @@ def main(
     found = check(Layout((folder / "data").resolve()), Truth(folder / "truth"), first, last)
     for finding in found.findings:
         print(finding)
-    print(json.dumps(asdict(found)))
+    print(json.dumps(vars(found)))
     raise SystemExit(1 if found.findings else 0)
 
 

@@ -23,13 +23,17 @@ OWN = re.compile(
 
 
 def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *, whole: bool) -> dict[str, Any]:
-    """The figures of a month whose days have been played; checks its tables, or with `whole` all tables."""
+    """The figures of a month whose days have been played.
+
+    Checks the tables of its dumps, and verifies those of the models that scored them; with `whole` all tables.
+    """
     last = days[-1]
     idle = [play.run("score, idle", SCORE, at(last, 20, number)) for number in range(IDLE_RUNS)]
     play.run("report", ["flows/report.py"], at(last, 21))
     _, estimates = play.product.run("models", ["flows/release.py"], at(last, 21, 30))
-    verified = play.run("verify", ["flows/verify.py", "--all", *_tables(play, days, whole=whole)], at(last, 22))
     found = _check(play.folder, days, whole=whole)
+    folders = [] if whole else [str(play.data.scores / f"model={model_id}") for model_id in sorted(found["scored_by"])]
+    verified = play.run("verify", ["flows/verify.py", "--all", *folders], at(last, 22))
     play.run("prune", ["flows/prune.py"], at(last, 23))
     commands = [json.loads(line) for line in play.product.notes.read_text().splitlines()]
     of_month = [done for done in commands if f"{days[0]}" <= done["at"][:10] <= f"{last}"]
@@ -68,10 +72,6 @@ def size(folder: Path) -> int:
 def _median(values: Iterable[float]) -> float:
     found = list(values)
     return round(statistics.median(found), 2) if found else 0.0
-
-
-def _tables(play: Play, days: Sequence[date], *, whole: bool) -> list[str]:
-    return []
 
 
 def _check(folder: Path, days: Sequence[date], *, whole: bool) -> dict[str, Any]:

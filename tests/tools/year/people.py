@@ -7,7 +7,7 @@ import io
 import json
 import random
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from tasks.lib.network import words
@@ -18,6 +18,7 @@ WORDS = ("negative", "positive")
 UNREADABLE = 0.005  # of the labels that people give are none of the known values
 NO_LABEL = "maybe"
 FIRST = "to-begin-with.csv"
+RECENT = 21  # days, in which most of what is asked for came
 
 
 class People:
@@ -42,11 +43,11 @@ class People:
             open_ones = [record for record in records if not record[3]][:left]
             if not open_ones:
                 continue
-            known = self._labels_of({record[0] for record in open_ones})
+            known = self._labels_of({record[0] for record in open_ones}, day)
             for record in open_ones:
                 record[3] = self._word(known[record[0]], chance)
+            _replace(path, [header, *records], "utf-8-sig")  # first: a label that is noted has to stand
             self._note(day, path.name, [(record[1], record[3]) for record in open_ones])
-            _replace(path, [header, *records], "utf-8-sig")
             left -= len(open_ones)
         return count - left
 
@@ -54,13 +55,16 @@ class People:
         """How many labels have been given so far."""
         return len(self.notes.read_text().splitlines())
 
-    def _labels_of(self, row_ids: set[str]) -> dict[str, int]:
+    def _labels_of(self, row_ids: set[str], day: date) -> dict[str, int]:
         """The true labels of scored rows: an id has digits of the sha256 of the dump and the number of the record."""
         wanted = {row_id.partition("-")[0] for row_id in row_ids}
         found: dict[str, int] = {}
-        for content in self.truth.days(date.min, date.max):
-            if (digits := content.sha256[:16]) in wanted:
-                found |= {f"{digits}-{number}": label for number, _, _, label, _ in content.rows}
+        for first in (day - timedelta(RECENT), date.min):  # the dump of a table that was made again may be older
+            for content in self.truth.days(first, day):
+                if (digits := content.sha256[:16]) in wanted:
+                    found |= {f"{digits}-{number}": label for number, _, _, label, _ in content.rows}
+            if row_ids <= found.keys():
+                break
         return {row_id: found[row_id] for row_id in row_ids}
 
     def _word(self, label: int, chance: random.Random) -> str:
