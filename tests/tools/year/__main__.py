@@ -48,7 +48,11 @@ def main(
     environment = Product(folder, "").environment | settings
     environment.pop("PREFECT_API_URL")
     with servers.running(folder / "server.log", environment) as address:
-        closed = _play(Play(folder, plan, Product(folder, address)))
+        product = Product(folder, address)
+        try:
+            closed = _play(Play(folder, plan, product))
+        finally:
+            product.stop()
     print((folder / "table.md").read_text())
     raise SystemExit(1 if any(month["findings"] for month in closed) else 0)
 

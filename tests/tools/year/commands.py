@@ -66,13 +66,8 @@ class Running:
         killer = threading.Timer(kill_after, self.process.kill)
         killer.daemon = True
         killer.start()
-        try:
-            _, status, usage = os.wait4(self.process.pid, 0)  # its own peak memory
-        except BaseException:  # an interrupt: nothing is left behind
-            self.process.kill()
-            raise
-        finally:
-            killer.cancel()
+        _, status, usage = os.wait4(self.process.pid, 0)  # its own peak memory
+        killer.cancel()
         self.process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - self.started
         lines = self.text.splitlines()
@@ -98,13 +93,23 @@ class Product:
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder, self.data, self.notes = folder, folder / "data", folder / "commands.jsonl"
+        self._started: list[Running] = []
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         self.environment = mine | {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": address}
 
     def start(self, what: str, arguments: Sequence[str], at: datetime, *, file_limit: int = 0) -> Running:
         """Starts a command at this time. No file that it writes may be larger than `file_limit` bytes, if given."""
-        return Running(self, what, arguments, at, file_limit)
+        running = Running(self, what, arguments, at, file_limit)
+        self._started = [each for each in self._started if each.process.returncode is None] + [running]
+        return running
+
+    def stop(self) -> None:
+        """Ends what still runs, as after an interrupt."""
+        for running in self._started:
+            if running.process.returncode is None:
+                running.process.kill()
+                running.process.wait()
 
     def run(
         self, what: str, arguments: Sequence[str], at: datetime, *, file_limit: int = 0, kill_after: float = LONGEST

@@ -18,7 +18,7 @@ CHANGE = PLAN.times.new_subject
 
 
 def year(low: int = 0, alarms: Collection[date] = ()) -> dict[str, str]:
-    """The verdict on a year with a low accuracy in the first `low` weeks after the change, and these days of alarm."""
+    """The verdict on a year with a lower accuracy in the first `low` weeks after the change, and these alarms."""
     by_day = {}
     for day in PLAN.calendar:
         lower = CHANGE <= day < CHANGE + timedelta(weeks=low)
