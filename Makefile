@@ -35,7 +35,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test-slow: $(READY) ## kill it at each call, fill its disk, run it four times at once; ten minutes
+test-slow: $(READY) ## kill it at each call, fill its disk, run it four times at once, play a month; a quarter of an hour
 	$(BIN)/python -m pytest -m slow
 
 bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)

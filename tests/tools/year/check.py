@@ -66,6 +66,7 @@ def check(data: Layout, truth: Truth, first: date = date.min, last: date = date.
         found.blame(data.relative(path), "a dump that was delivered", "none with these digits")
     for model_id in sorted(found.scored_by):
         _check_model(data, model_id, found)
+    _check_shards(data, found)
     _check_labels(data, truth, found)
     return found
 
@@ -167,6 +168,14 @@ def _check_model(data: Layout, model_id: str, found: Checked) -> None:
         found.blame(model_id, "what it is made of", f"nothing on {', '.join(missing)}")
     if gone := [name for name in manifest["used"] if not (data.root / name).is_file()]:
         found.blame(model_id, f"{len(manifest['used'])} files that it was made from", f"{len(gone)} gone: {gone[0]}")
+
+
+def _check_shards(data: Layout, found: Checked) -> None:
+    """Shards are as they were written."""
+    for path in sorted(data.shards.glob("[!.]*/manifest.json")):
+        for name, expected in json.loads(path.read_bytes())["sha256"].items():
+            if (sha256 := files.sha256(path.with_name(name))) != expected:
+                found.blame(data.relative(path.with_name(name)), f"sha256 {expected}", sha256)
 
 
 def _check_labels(data: Layout, truth: Truth, found: Checked) -> None:

@@ -206,6 +206,15 @@ def test_a_model_that_is_damaged(data: Layout) -> None:
     assert "expected the labels that it was trained on" in second
 
 
+def test_a_shard_that_is_altered(data: Layout) -> None:
+    shard = data.shards / "0123" / "train.parquet"
+    files.write(shard, b"rows")
+    files.write(shard.with_name("manifest.json"), files.json_bytes({"sha256": {shard.name: files.sha256(shard)}}))
+    assert checked(data).findings == []
+    shard.write_bytes(b"others")
+    assert "shards/0123/train.parquet: expected sha256" in finding(data)
+
+
 def test_a_label_that_is_dropped_from_its_file(data: Layout) -> None:
     path = data.labels / FIRST
     lines = path.read_text().splitlines(keepends=True)
