@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +20,12 @@ from cyclopts import App, Parameter
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks.lib.config import RunnerConfig, ScoreConfig
+from tasks.lib import stores
+from tasks.lib.config import Place, RunnerConfig, ScoreConfig
 from tasks.running import command_line, events
 from tasks.scoring.batches import score_dumps
 from tasks.scoring.export import export_tables
+from tasks.scoring.fetch import fetch_dumps
 from tasks.scoring.find import describe_dumps, find_dumps
 from tasks.scoring.preview import preview_scores
 from tasks.scoring.report import fail_on, publish_report, write_report
@@ -31,7 +34,7 @@ from tasks.scoring.run import scoring_run
 
 def _run_name() -> str:
     parameters = flow_run.parameters
-    names = [Path(path).name for path in parameters["paths"] or ["the inbox"]]
+    names = [Path(stores.masked(str(path))).name for path in parameters["paths"] or ["the inbox"]]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     model = parameters["options"].model
     return f"score {names[0]}{more}" + (f" with {model}" if model else "")
@@ -45,7 +48,7 @@ def _run_name() -> str:
     on_crashed=[events.explain_failure],
 )
 def score(
-    paths: list[Path] | None = None,
+    paths: Sequence[Place] | None = None,
     options: ScoreConfig = ScoreConfig(),
     runner: RunnerConfig = RunnerConfig(),
     data_dir: Path = Path("data"),
@@ -55,13 +58,14 @@ def score(
     With `csv`, every dump that has its table gets its export, those scored before included.
 
     Args:
-        paths: Review dumps, or folders of them, as seen from the clone; default: data/inbox.
+        paths: Review dumps, or folders of them, as seen from the clone, or their URLs; default: the inbox.
         data_dir: Folder for all data.
     """
     with scoring_run(data_dir, options) as run:
         dumps = find_dumps(run, paths)
-        score_dumps(run, dumps.new, runner)
-        export_tables(run, dumps)
+        for some in fetch_dumps(run, dumps):
+            score_dumps(run, some.new, runner)
+            export_tables(run, some)
         report = write_report(run)
     if report:
         publish_report(report)
@@ -73,7 +77,7 @@ app = App(name="score.py", help=__doc__, version_flags=[], help_format="plaintex
 
 @app.default
 def main(
-    *paths: Annotated[Path, Parameter(help="Review dumps, or folders of them; default: data/inbox.")],
+    *paths: Annotated[Place, Parameter(help="Review dumps, or folders of them, or their URLs; default: the inbox.")],
     options: Annotated[ScoreConfig, Parameter(name="*")] = ScoreConfig(),
     runner: Annotated[RunnerConfig, Parameter(name="*")] = RunnerConfig(),
     data_dir: command_line.DataDir = command_line.DEFAULT_DATA,
@@ -87,14 +91,16 @@ def main(
     ] = None,
 ) -> None:
     """Score new review dumps with the current model."""
+    places = [command_line.place(path) for path in paths]
+    options = options.model_copy(update={"inbox": options.inbox and command_line.place(options.inbox)})
     if preview:
-        preview_scores(data_dir.resolve(), options, preview, paths)
+        preview_scores(data_dir.resolve(), options, preview, places)
     elif not dry_run:
         with temporary_server.running("tasks.lib.figures", "tasks.lib.scores.drift"):
-            score([path.resolve() for path in paths] or None, options, runner, data_dir.resolve())
+            score(places or None, options, runner, data_dir.resolve())
     else:
         with scoring_run(data_dir.resolve(), options) as run:
-            describe_dumps(run, paths)
+            describe_dumps(run, places)
 
 
 if __name__ == "__main__":

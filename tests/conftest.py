@@ -7,12 +7,17 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tasks.lib import files
 from tasks.running import environment
 from tests.support import tally
 from tests.support.house import House, copy_clone
+
+if TYPE_CHECKING:
+    from tests.support.buckets import Bucket
 
 environment.prepare(command_line=False)
 
@@ -57,6 +62,28 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     settings = {PREFECT_LOCAL_STORAGE_PATH: storage, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(settings), prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def store_address() -> Iterator[str]:
+    """The address of a store that speaks like S3, on this machine, started once."""
+    from tests.support import buckets
+
+    with buckets.serving() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(store_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, which the environment leads to as it does on a user's machine."""
+    from tests.support import buckets
+
+    for name, value in buckets.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store_address)
+    made = buckets.Bucket(store_address, files.digest(str(tmp_path))[:16])
+    made.make()
+    return made
 
 
 @pytest.fixture(scope="session")

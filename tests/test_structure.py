@@ -36,7 +36,7 @@ HOUSE = {
                          "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger scipy:drift",
     "tasks/lib/labels":  "tasks/lib/dumps tasks/lib/scores tasks/lib/network | pyarrow:sample",
     "tasks/lib/models":  "| pyarrow:predictions scipy:comparison",
-    "tasks/lib":         "| pyarrow:arrow matplotlib:figures",
+    "tasks/lib":         "| pyarrow:arrow pyarrow:stores matplotlib:figures",
 }
 # fmt: on
 ROOMS = {room: row.partition("|")[0].split() for room, row in HOUSE.items()}

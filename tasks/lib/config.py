@@ -6,12 +6,28 @@ description here is what a user reads in all three places.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from tasks.lib import errors
 
+# A path, or the URL of an object or a folder in a bucket. It is text, since `Path` would take a slash out of s3://.
+Place = Annotated[
+    str | Path,
+    BeforeValidator(lambda place: str(place) if isinstance(place, Path) else place),
+    WithJsonSchema({"type": "string"}),
+]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ValidationSplit = Annotated[
     float, Field(gt=0, lt=1, description="Share of the training reviews, the last ones, kept for validation.")
@@ -295,6 +311,9 @@ class ScoreConfig(StageConfig):
     csv: bool = Field(
         False,
         description="Write the table of each dump, new or not, as CSV too, for spreadsheets.",
+    )
+    inbox: Place | None = Field(
+        None, description="Folder, or URL of one in a bucket, to look for dumps in; default: data/inbox."
     )
 
 

@@ -19,6 +19,10 @@ class ModelError(PipelineError):
     """A model bundle is missing, damaged, or not the model that it claims to be."""
 
 
+class StoreError(PipelineError):
+    """A bucket cannot be reached, listed, read or written."""
+
+
 class OutputError(PipelineError):
     """A result could not be written, or was not published as its counts do not add up."""
 

@@ -26,6 +26,7 @@ class Layout:
         self.quarantine = root / "quarantine"  # records that could not be scored; only their owner can read them
         self.labels = root / "labels"  # labelled reviews of one's own; only their owner can read what is written there
         self.cache = root / ".cache"  # Prefect's task results: the index of what has been made
+        self.spool = root / ".spool"  # what a run has in hand of a bucket's objects; gone when it ends
         self.locks = root / ".locks"  # lock files; the kernel releases those of a killed process
 
     def relative(self, path: Path) -> str:

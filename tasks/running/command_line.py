@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
-from tasks.lib import errors
+from tasks.lib import errors, stores
 from tasks.lib.layout import CLONE
 from tasks.running import environment
 
@@ -46,6 +46,11 @@ def run(app: App) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def place(path: str | Path) -> str:
+    """What a user names, for another folder to start from: an absolute path, or a URL. Raises `InputError`."""
+    return stores.checked(str(path)) if stores.is_url(path) else str(Path(path).resolve())
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.lib import errors, files
-from tasks.lib.config import ScoreConfig
-from tasks.lib.layout import Layout
+from tasks.lib import errors, files, stores
+from tasks.lib.config import Place, ScoreConfig
+from tasks.lib.layout import CLONE, Layout
 from tasks.lib.scores import inbox, quarantine
-from tasks.lib.scores.inbox import Dump
+from tasks.lib.scores.inbox import Dump, Looked
+from tasks.lib.stores import Store
 from tasks.running import environment
 from tasks.scoring.run import ScoringRun
 
@@ -24,29 +25,35 @@ OTHERS: dict[inbox.Status, str] = {"too new": "too new", "not a dump": "not dump
 
 
 class Dumps:
-    """What was found: the dumps to score, and those that have their table."""
+    """What was found: the dumps to score on the disk and in buckets, and those that have their table."""
 
-    def __init__(self, found: Sequence[Dump]) -> None:
-        self.new = [dump for dump in found if dump.status == "new"]
+    def __init__(self, found: Sequence[Dump], looked: Looked) -> None:
+        new = [dump for dump in found if dump.status == "new"]
+        self.new = [dump for dump in new if not stores.is_url(dump.path)]
+        self.remote = [dump for dump in new if stores.is_url(dump.path)]
         self.scored = [dump for dump in found if dump.status == "scored"]
+        self.looked = looked
 
 
 @task(name="find", task_run_name="find new dumps", persist_result=False)
-def find_dumps(run: ScoringRun, paths: Sequence[Path] | None) -> Dumps:
-    """Looks at every file in the paths, or in the inbox. Reads those that are new or have changed."""
-    found = _look(run, paths)
+def find_dumps(run: ScoringRun, paths: Sequence[Place] | None) -> Dumps:
+    """Looks at every file in the paths, or in the inbox. Reads those that are new or have changed.
+
+    Objects of buckets are listed, and read when it is their turn.
+    """
+    found, looked = _look(run, paths)
     counts = Counter(dump.status for dump in found)
     shown = [f"{counts[status]:,} {status}" for status in SHOWN]
     shown += [f"{counts[status]:,} {words}" for status, words in OTHERS.items() if counts[status]]
     log.info("model %s: %s", run.model_id, ", ".join(shown))
     _warn(run, found)
-    return Dumps(found)
+    return Dumps(found, looked)
 
 
-def describe_dumps(run: ScoringRun, paths: Sequence[Path]) -> None:
+def describe_dumps(run: ScoringRun, paths: Sequence[Place]) -> None:
     """Says of every file what a run would do with it, and why."""
     log.info("Model: %s", run.model_id)
-    found = _look(run, paths)
+    found, _ = _look(run, paths)
     for report in run.reports:
         log.info("%-14s %s", report.status, report.reason)
     for dump in found:
@@ -54,19 +61,22 @@ def describe_dumps(run: ScoringRun, paths: Sequence[Path]) -> None:
             log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
 
 
-def _look(run: ScoringRun, paths: Sequence[Path] | None) -> list[Dump]:
+def _look(run: ScoringRun, paths: Sequence[Place] | None) -> tuple[list[Dump], Looked]:
     """Every file in the paths or the inbox; what cannot be read is entered into the run as failed."""
     places, failed = _places(run.data, paths, run.options)
     for name, reason in failed.items():
         run.fail(name, reason)
-    found = inbox.find(places, run.ledger, run.standing, run.options, run.model_id)
+    looked = Looked(run.ledger, run.standing, run.options, run.model_id)
+    found = inbox.find(places, looked)
     for dump in found:
         if dump.status == "unreadable":
             run.fail(dump.name, f"{dump.name}: {dump.reason}")
-    return found
+    return found, looked
 
 
-def _places(data: Layout, paths: Sequence[Path] | None, options: ScoreConfig) -> tuple[Sequence[Path], dict[str, str]]:
+def _places(
+    data: Layout, paths: Sequence[Place] | None, options: ScoreConfig
+) -> tuple[Sequence[Path | Store], dict[str, str]]:
     """The files and folders to look at: the named ones, or the inbox, which is made if it is missing.
 
     With `requeue`, the dumps of what is in quarantine instead, and the tables that give none, with the reason.
@@ -76,9 +86,16 @@ def _places(data: Layout, paths: Sequence[Path] | None, options: ScoreConfig) ->
             raise errors.InputError("--requeue scores what is in quarantine: name no files beside it.")
         return quarantine.exported(data.quarantine, options.encoding)
     if paths:
-        return paths, {}
-    files.make_folder(data.inbox)
-    return [data.inbox], {}
+        return [_place(path) for path in paths], {}
+    if options.inbox and stores.is_url(options.inbox):
+        return [_place(f"{options.inbox}/")], {}  # one that is empty is no mistake
+    folder = CLONE / options.inbox if options.inbox else data.inbox
+    files.make_folder(folder)
+    return [folder], {}
+
+
+def _place(path: Place) -> Path | Store:
+    return Store(stores.checked(str(path)), environment.s3_endpoint()) if stores.is_url(path) else Path(path)
 
 
 def _warn(run: ScoringRun, found: Sequence[Dump]) -> None:

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lib import errors, previews
-from tasks.lib.config import ScoreConfig
+from tasks.lib import errors, previews, stores
+from tasks.lib.config import Place, ScoreConfig
 from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
 from tasks.lib.scores import tables
@@ -19,7 +19,7 @@ from tasks.scoring.run import which_model
 log = logging.getLogger(environment.LOGGER)
 
 
-def preview_scores(data_dir: Path, options: ScoreConfig, model_id: str, paths: Sequence[Path]) -> None:
+def preview_scores(data_dir: Path, options: ScoreConfig, model_id: str, paths: Sequence[Place]) -> None:
     """Scores with the model what the current one has scored, or the dumps in the paths, and says what changes."""
     data = Layout(data_dir)
     before = which_model(data, options)
@@ -44,8 +44,11 @@ def preview_scores(data_dir: Path, options: ScoreConfig, model_id: str, paths: S
         log.info("%-8s %-*s %.4f -> %.4f", "row", width, row.row_id, row.before, row.after)
 
 
-def _dumps(place: Path) -> Iterator[Path]:
+def _dumps(named: Place) -> Iterator[Path]:
     """The dumps at or below a place, without hidden ones."""
+    if stores.is_url(named):
+        raise errors.InputError(f"{named}: --preview reads dumps on the disk alone. Copy some of them there.")
+    place = Path(named)
     found = sorted(place.rglob("*")) if place.is_dir() else [place]
     if not place.exists():
         raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")

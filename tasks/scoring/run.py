@@ -64,13 +64,19 @@ def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
         for folder in (data.scores, data.csv, data.quarantine, data.reports):
             for path in files.sweep(folder):
                 log.info("%s: removed, a run was killed while it wrote it", path)
+        if data.spool.exists():
+            files.remove(data.spool)
+            log.info("%s: removed, a run was killed while it scored objects of a bucket", data.spool)
         with Ledger.open(data) as ledger:
             run = ScoringRun(data, options, model_id, ledger)
             if ledger.made_again and run.standing.scored:
                 log.info(
                     "%s: made again from %d tables: %s", data.ledger, len(run.standing.scored), ledger.made_again
                 )  # fmt: skip
-            yield run
+            try:
+                yield run
+            finally:
+                files.remove(data.spool)
 
 
 def which_model(data: Layout, options: ScoreConfig) -> str:

@@ -57,6 +57,6 @@ def score(path: Path, root: Path, config: ScoreConfig = ScoreConfig(), sha256: s
         if sha256:
             found = new(path, f"scores/model={MODEL_ID}/{tables.table_name(path.name, sha256)}", sha256=sha256)
         else:
-            (found,) = inbox.find([path], ledger, ledger.look([MODEL_ID]), config, MODEL_ID)
+            (found,) = inbox.find([path], inbox.Looked(ledger, ledger.look([MODEL_ID]), config, MODEL_ID))
         if found.status == "new":
             ledger.enter_tables([scoring.score(found, model(), config, data)])

@@ -1,4 +1,4 @@
-"""Review dumps in files and folders, and which of them are new."""
+"""Review dumps in files, folders and buckets, and which of them are new."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
-from tasks.lib.scores import tables
+from tasks.lib.scores import objects, tables
 from tasks.lib.scores.ledger import Ledger, Standing
+from tasks.lib.stores import Fetched, Object, Store
 
 Status = Literal["new", "scored", "same content", "too new", "not a dump", "unreadable"]
 # A file system's clock may tick this slowly: what changed a moment before it was read may have changed since, unseen.
@@ -27,7 +28,9 @@ class Dump:
     """One file: what it is, what is to be done with it, and why.
 
     `name` is the path below the folder that was searched. `table` is the score table of its bytes below the data
-    folder, which there is or will be. `replaces` is a damaged one of another model that goes when that is published.
+    folder, which there is or will be. `replaces` is a damaged one of another model that goes when that is published. An
+    object of a bucket has its URL as `path` until it is on the disk, and no `sha256` until it was read; `listed` is how
+    its bucket lists it.
     """
 
     path: str
@@ -38,27 +41,68 @@ class Dump:
     size: int = 0
     table: str = ""
     replaces: str = ""
+    listed: Object | None = None
 
 
-def find(places: Sequence[Path], ledger: Ledger, standing: Standing, config: ScoreConfig, model_id: str) -> list[Dump]:
-    """All files in the places, each with its status for the model. A place is a dump or a folder of dumps.
+class Looked:
+    """What a run looks at dumps with: the ledger, what stands, its options and model; and the first of each content."""
+
+    def __init__(self, ledger: Ledger, standing: Standing, config: ScoreConfig, model_id: str) -> None:
+        self.ledger, self.standing, self.config, self.model_id = ledger, standing, config, model_id
+        self._firsts: dict[str, Dump] = {}
+
+    def status(self, dump: Dump) -> Dump:
+        """A dump with what is to be done with it, if its sha256 is known."""
+        if not dump.sha256:
+            return dump
+        if (first := self._firsts.setdefault(dump.sha256, dump)).path != dump.path:
+            return replace(dump, status="same content", reason=f"same content as {first.name}")
+        if (table := self.standing.scored.get(dump.sha256)) and not self.config.rescore:
+            own = f"scores/model={self.model_id}/"
+            other = "" if table.startswith(own) else f" of {Path(table).parent.name[6:]}"
+            return replace(dump, status="scored", reason=f"has its table{other}", table=table)
+        return _to_score(dump, self.ledger.data, self.standing, self.model_id)
+
+
+def find(places: Sequence[Path | Store], looked: Looked) -> list[Dump]:
+    """All files in the places, each with its status for the model. A place is a dump or a folder, also one of a bucket.
 
     Folders are searched with their subfolders; hidden files are skipped. A file is read if it is new or has changed
-    since it was read. Dumps in folders that changed less than `config.min_age` seconds ago are too new: somebody may
-    still be writing them. Raises `InputError` if a place does not exist or cannot be reached.
+    since it was read; an object of a bucket is left to `arrived`. Dumps in folders that changed less than
+    `config.min_age` seconds ago are too new: somebody may still be writing them. Raises `InputError` if a place does
+    not exist or cannot be reached, `StoreError` if a bucket cannot.
     """
     found: list[Dump] = []
-    first_names: dict[str, str] = {}
     for place in places:
-        for dump in _identified(place, ledger, config.min_age):
-            if dump.sha256 and (first := first_names.setdefault(dump.sha256, dump.name)) != dump.name:
-                found.append(replace(dump, status="same content", reason=f"same content as {first}"))
-            elif (table := standing.scored.get(dump.sha256)) and not config.rescore:
-                other = "" if table.startswith(f"scores/model={model_id}/") else f" of {Path(table).parent.name[6:]}"
-                found.append(replace(dump, status="scored", reason=f"has its table{other}", table=table))
-            else:
-                found.append(_to_score(dump, ledger.data, standing, model_id) if dump.sha256 else dump)
+        found += map(looked.status, _identified(place, looked.ledger, looked.config.min_age))
     return found
+
+
+def arrived(dump: Dump, fetched: Fetched, looked: Looked) -> Dump:
+    """An object with its status, now that its bytes were read; enters it in the ledger."""
+    if dump.listed:
+        objects.enter(looked.ledger, dump.path, dump.name, dump.listed, fetched)
+    return looked.status(replace(dump, sha256=fetched.sha256))
+
+
+def _in_bucket(place: Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
+    """Every object in the place, with its sha256 if it was read before and is the same still."""
+    listed = [one for one in place.objects() if not any(part.startswith(".") for part in place.name(one).split("/"))]
+    known = objects.known(place, listed, ledger)
+    for one in listed:
+        url, name, is_below = place.url_of(one), errors.printable(place.name(one)), one.key != place.path
+        if not reader.is_dump(name):
+            yield _refused(url, name, is_below)
+        elif is_below and 0 <= one.age < min_age:
+            yield Dump(url, name, "too new", _too_new(one.age, min_age))
+        else:
+            yield Dump(url, name, "new", "", known.get(url, ""), one.size, listed=one)
+
+
+def _refused(path: str, name: str, is_below: bool) -> Dump:
+    """What is no dump by its name: ignored in a folder, but for what is known to hold reviews in another form."""
+    refusal = reader.refusal(name)
+    return Dump(path, name, "not a dump" if is_below and not refusal else "unreadable", refusal or reader.NOT_A_DUMP)
 
 
 def _to_score(dump: Dump, data: Layout, standing: Standing, model_id: str) -> Dump:
@@ -72,8 +116,11 @@ def _to_score(dump: Dump, data: Layout, standing: Standing, model_id: str) -> Du
     return replace(dump, reason=reason, table=table, replaces="" if in_place else damaged)
 
 
-def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
+def _identified(place: Path | Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
     """Every file in the place, with its sha256 if it is a dump that can be read."""
+    if isinstance(place, Store):
+        yield from _in_bucket(place, ledger, min_age)
+        return
     with files.input_errors(place):
         is_folder = place.is_dir()
     if not os.path.lexists(place):
@@ -88,15 +135,12 @@ def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
             if error:
                 raise errors.InputError(f"a folder that cannot be listed: {error}. Mend that and run again.")
             if not reader.is_dump(name):
-                # Whoever names a file wants it scored; in a folder, other files may be beside the dumps.
-                refusal = reader.refusal(name)
-                status: Status = "not a dump" if is_folder and not refusal else "unreadable"
-                yield Dump(path, name, status, refusal or reader.NOT_A_DUMP)
+                yield _refused(path, name, is_folder)
                 continue
             file = os.lstat(path)
             age = time.time() - file.st_mtime
             if is_folder and 0 <= age < min_age:  # a time to come says nothing
-                yield Dump(path, name, "too new", f"changed {age:.0f} s ago; it waits until that is {min_age:g} s")
+                yield Dump(path, name, "too new", _too_new(age, min_age))
                 continue
             state = files.state(file)
             before, sha256 = known.pop(key := _key(path, ledger.data), ("", ""))
@@ -109,6 +153,10 @@ def _identified(place: Path, ledger: Ledger, min_age: float) -> Iterator[Dump]:
             reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
             yield Dump(path, name, "unreadable", reason)
     ledger.enter_files(read, gone=list(known))
+
+
+def _too_new(age: float, min_age: float) -> str:
+    return f"changed {age:.0f} s ago; it waits until that is {min_age:g} s"
 
 
 def _key(path: str, data: Layout) -> bytes:

@@ -289,7 +289,19 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 def read_footer(table: Path) -> dict[str, str] | None:
     """What a published table says of itself (row counts, sha256, model), or None if it is missing or damaged."""
     try:
-        stored = pq.read_metadata(table).metadata or {}
-        return {name.decode(): value.decode() for name, value in stored.items()}
+        return _words(pq.read_metadata(table))
     except (OSError, ValueError, pa.ArrowException):
         return None
+
+
+def footer(tail: bytes) -> tuple[dict[str, str], int]:
+    """The same from the last bytes of a table, with its number of rows. Raises `ValueError` if it is damaged."""
+    try:
+        found = pq.read_metadata(pa.BufferReader(tail))
+        return _words(found), found.num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(str(error)) from error
+
+
+def _words(found: pq.FileMetaData) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in (found.metadata or {}).items()}

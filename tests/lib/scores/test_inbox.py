@@ -31,7 +31,7 @@ def find(*places: Path, config: ScoreConfig = ScoreConfig()) -> list[Dump]:
     """What there is in the places; the data folder is the one above the inbox."""
     root = next((parent for parent in places[0].parents if (parent / "inbox").exists()), places[0].parent)
     with Ledger.open(Layout(root)) as ledger:
-        return inbox.find(places, ledger, ledger.look([MODEL]), config, MODEL)
+        return inbox.find(places, inbox.Looked(ledger, ledger.look([MODEL]), config, MODEL))
 
 
 def found(folder: Path) -> dict[str, inbox.Status]:
@@ -93,10 +93,10 @@ def test_a_place_that_cannot_be_reached_and_ends_in_a_traceback(folder: Path, mo
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     with Ledger.open(Layout(folder.parent)) as ledger:
-        standing = ledger.look([MODEL])
+        looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(), MODEL)
         monkeypatch.setattr(Path, "stat", locked)
         with pytest.raises(errors.InputError, match="inbox: cannot be read: Permission denied"):
-            inbox.find([folder], ledger, standing, ScoreConfig(), MODEL)
+            inbox.find([folder], looked)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "x.csv.xz"])

@@ -1,0 +1,99 @@
+"""Beside stage 1 of scoring: new objects of buckets brought to the disk, as many at a time as there is room for."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from prefect import task
+
+from tasks.lib import errors, files, stores
+from tasks.lib.layout import Layout
+from tasks.lib.scores import inbox
+from tasks.lib.scores.inbox import Dump
+from tasks.lib.stores import Fetched, Store
+from tasks.running import environment
+from tasks.scoring.find import Dumps
+from tasks.scoring.run import ScoringRun
+
+log = logging.getLogger(environment.LOGGER)
+
+ROUND_BYTES = 2_000_000_000  # on the disk at a time, but for an object that is larger alone
+NAME_BYTES = 200  # of a key's last part; a file name has room for 255
+
+
+def fetch_dumps(run: ScoringRun, dumps: Dumps) -> Iterator[Dumps]:
+    """The dumps that are on the disk, then those of buckets in rounds; each is gone when the next one is asked for.
+
+    Raises `StoreError` if the bucket cannot be reached any more. One object that cannot be read fails alone.
+    """
+    yield dumps
+    for some in rounds(dumps.remote):
+        yield Dumps(fetch_round(run, some, dumps.looked), dumps.looked)
+        files.remove(run.data.spool)
+
+
+def rounds(dumps: Sequence[Dump]) -> list[list[Dump]]:
+    """The dumps in their order, up to `ROUND_BYTES` together."""
+    made: list[list[Dump]] = []
+    room = 0
+    for dump in dumps:
+        if not made or dump.size > room:
+            made.append([])
+            room = ROUND_BYTES
+        made[-1].append(dump)
+        room -= dump.size
+    return made
+
+
+@task(name="fetch", task_run_name="fetch objects", persist_result=False)
+def fetch_round(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked) -> list[Dump]:
+    """Copies each object to the disk, once; returns those that could be read, with their status."""
+    made = []
+    with ThreadPoolExecutor(stores.AT_ONCE) as threads:
+        fetched = [(dump, threads.submit(_fetch, dump, _place(run.data, dump))) for dump in dumps]
+        try:
+            for dump, result in fetched:
+                made += _arrived(run, dump, result, looked)
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+    log.info("fetched %s of %s objects", f"{len(made):,}", f"{len(dumps):,}")
+    return made
+
+
+def _place(data: Layout, dump: Dump) -> Path:
+    """Where an object is on the disk: a folder of its own, so that it keeps its name."""
+    name = dump.path.rpartition("/")[2].encode()[-NAME_BYTES:].decode(errors="ignore")
+    return data.spool / hashlib.sha256(dump.path.encode()).hexdigest()[:16] / name
+
+
+def _fetch(dump: Dump, to: Path) -> Fetched:
+    files.make_folder(to.parent, mode=files.PRIVATE_FOLDER)
+    return _store(dump).fetch(dump.size, to)
+
+
+def _store(dump: Dump) -> Store:
+    return Store(dump.path, environment.s3_endpoint())
+
+
+def _arrived(run: ScoringRun, dump: Dump, result: Future[Fetched], looked: inbox.Looked) -> list[Dump]:
+    """The dump as a file, if its object could be read; else it is entered into the run as failed."""
+    place = _place(run.data, dump)
+    try:
+        fetched = result.result()
+    except (errors.InputError, errors.StoreError) as error:
+        if isinstance(error, errors.StoreError):
+            _store(dump).check()
+        files.remove(place.parent)
+        run.fail(dump.name, f"{dump.name}: {str(error).removeprefix(f'{dump.path}: ')}")
+        return []
+    found = inbox.arrived(dump, fetched, looked)
+    if found.status != "new":
+        files.remove(place.parent)
+        return [found]
+    return [replace(found, path=str(place))]

@@ -1,0 +1,112 @@
+"""Dumps in a bucket: the rows of a folder, each object once, and nothing lost or doubled by what befalls a run."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.score import main, score
+from tasks.lib import errors
+from tasks.lib.config import RunnerConfig, ScoreConfig
+from tasks.lib.layout import Layout
+from tasks.lib.scores.inbox import Dump
+from tasks.scoring.run import ScoringRun
+from tests.support.buckets import Bucket
+from tests.support.folders import contents
+
+
+@pytest.fixture
+def objects(trained: Layout, sample: Path) -> dict[str, bytes]:
+    """The bundled dumps, a hidden one, a broken one, one in a subfolder, a copy, and what is no dump."""
+    found = {path.name: path.read_bytes() for path in sample.glob("reviews-*")}
+    return found | {
+        "sub/more.tsv": b"id\treview\n1\ta good film\n2\ta bad film\n",
+        "sub/.hidden.csv": b"review\nhidden\n",
+        ".hidden/a.csv": b"review\nhidden\n",
+        "broken.csv.gz": gzip.compress(b"review\ngood\n")[:-6],
+        "copy, of ümlaut.csv": found["reviews-columns.csv"],
+        "notes.txt": b"no dump",
+    }
+
+
+def fill(bucket: Bucket, objects: dict[str, bytes]) -> str:
+    for name, content in objects.items():
+        bucket.put(f"in box/{name}", content)
+    return bucket.url("in box")
+
+
+def rows(data: Layout) -> pd.DataFrame:
+    return pd.read_parquet(data.scores).sort_values(["row_id"], ignore_index=True)
+
+
+def published(data: Layout) -> dict[str, str]:
+    """All tables by name, with the sha256 of their bytes."""
+    found = contents(data.root)
+    return {name: found[name] for name in found if name.startswith(("scores/model=", "quarantine/"))}
+
+
+def test_a_bucket_that_gives_other_rows_than_a_folder(
+    trained: Layout, tmp_path: Path, bucket: Bucket, objects: dict[str, bytes]
+) -> None:
+    folder = Layout(tmp_path / "folder")
+    shutil.copytree(trained.root, folder.root)
+    for name, content in objects.items():
+        path = folder.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    with pytest.raises(errors.PipelineError) as of_folder:
+        score(data_dir=folder.root)
+    with pytest.raises(errors.PipelineError) as of_bucket:
+        score(options=ScoreConfig(inbox=fill(bucket, objects)), data_dir=trained.root)
+    assert str(of_bucket.value) == str(of_folder.value)
+    assert published(trained) == published(folder)
+    assert len(published(trained)) == 5
+    assert not trained.spool.exists()
+
+
+def test_an_object_that_is_scored_twice_or_a_new_version_that_is_not(
+    trained: Layout, bucket: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = fill(bucket, {"a.csv": b"review\ngood film\n", "b.csv": b"review\nbad film\n"})
+    score([url], data_dir=trained.root)
+    first = published(trained)
+    caplog.set_level("INFO", "sentiment")
+    bucket.put("in box/c.csv", b"review\ngood film\n")  # no new content
+    score([url], data_dir=trained.root)
+    assert "Nothing to do." in caplog.messages
+    bucket.put("in box/a.csv", b"review\nevil film\n")  # as large, within the same second
+    score([url], data_dir=trained.root)
+    assert published(trained).items() > first.items()
+    assert len(published(trained)) == 3
+
+
+def test_a_killed_run_that_loses_an_object_or_leaves_its_copy(
+    trained: Layout, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = fill(bucket, {f"{number}.csv": f"review\nfilm {number}\n".encode() for number in range(4)})
+
+    def killed(run: ScoringRun, dumps: list[Dump], runner: RunnerConfig) -> None:
+        if dumps:
+            raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr("flows.score.score_dumps", killed)  # when all objects are on the disk, and none is scored
+        patch.setattr("tasks.scoring.run.files.remove", lambda path: None)
+        score([url], data_dir=trained.root)
+    assert trained.spool.exists()
+    score([url], data_dir=trained.root)
+    assert sorted(rows(trained)["source_file"]) == [f"{number}.csv" for number in range(4)]
+    assert not trained.spool.exists()
+
+
+def test_credentials_in_a_url_that_are_taken_or_shown(trained: Layout) -> None:
+    for url in ("s3://key:secret@bucket/in", "s3://bucket/in?secret_key=secret", "gs://secret@bucket/in"):
+        for refused in (lambda url: score([url], data_dir=trained.root), lambda url: main(url, data_dir=trained.root)):
+            with pytest.raises(errors.InputError, match="Leave out what is before @ and after \\?") as caught:
+                refused(url)
+            assert "secret@" not in str(caught.value)
+            assert "=secret" not in str(caught.value)
