@@ -20,7 +20,7 @@ from cyclopts import App, Parameter
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks.lib import stores
+from tasks.lib import urls
 from tasks.lib.config import Place, RunnerConfig, ScoreConfig
 from tasks.running import command_line, events
 from tasks.scoring.batches import score_dumps
@@ -34,7 +34,7 @@ from tasks.scoring.run import scoring_run
 
 def _run_name() -> str:
     parameters = flow_run.parameters
-    names = [Path(stores.masked(str(path))).name for path in parameters["paths"] or ["the inbox"]]
+    names = [Path(urls.masked(str(path))).name for path in parameters["paths"] or ["the inbox"]]
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     model = parameters["options"].model
     return f"score {names[0]}{more}" + (f" with {model}" if model else "")
@@ -92,7 +92,8 @@ def main(
 ) -> None:
     """Score new review dumps with the current model."""
     places = [command_line.place(path) for path in paths]
-    options = options.model_copy(update={"inbox": options.inbox and command_line.place(options.inbox)})
+    named = {"inbox": options.inbox, "output": options.output}
+    options = options.model_copy(update={name: place and command_line.place(place) for name, place in named.items()})
     if preview:
         preview_scores(data_dir.resolve(), options, preview, places)
     elif not dry_run:

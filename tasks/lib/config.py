@@ -315,6 +315,10 @@ class ScoreConfig(StageConfig):
     inbox: Place | None = Field(
         None, description="Folder, or URL of one in a bucket, to look for dumps in; default: data/inbox."
     )
+    output: Place | None = Field(
+        None,
+        description="URL in a bucket, for tables, quarantine, reports and exports; default: the data folder.",
+    )
 
 
 class VerifyConfig(StageConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -9,9 +10,12 @@ SAMPLE = CLONE / "data" / "sample"
 
 
 class Layout:
-    """The folders below one data folder. Paths in records are relative to its `root`: it can be moved."""
+    """The folders below one data folder. Paths in records are relative to its `root`: it can be moved.
 
-    def __init__(self, root: Path) -> None:
+    Tables that stand at the URL `output` have a ledger of their own.
+    """
+
+    def __init__(self, root: Path, output: str | None = None) -> None:
         self.root = root
         self.raw = root / "raw"  # downloaded archives and word indexes
         self.shards = root / "shards"  # padded token ids, one folder per corpus and shard configuration
@@ -22,7 +26,8 @@ class Layout:
         self.reports = self.scores / "_reports"  # of scoring runs; readers of the tables skip the underscore
         self.overview = root / "reports" / "overview.html"  # the last weeks on one page
         self.csv = self.scores / "_csv"  # score tables as CSV, for spreadsheets
-        self.ledger = root / "ledger.sqlite"  # the index of what stands; made again from the tables if it is lost
+        of_output = f"-{hashlib.sha256(output.encode()).hexdigest()[:16]}" if output else ""
+        self.ledger = root / f"ledger{of_output}.sqlite"  # the index of what stands; made again from the tables
         self.quarantine = root / "quarantine"  # records that could not be scored; only their owner can read them
         self.labels = root / "labels"  # labelled reviews of one's own; only their owner can read what is written there
         self.cache = root / ".cache"  # Prefect's task results: the index of what has been made

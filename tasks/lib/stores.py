@@ -1,12 +1,13 @@
 """Objects in buckets: S3 and what speaks like it, Google Cloud Storage, Azure.
 
-Credentials come from where each store's own tools take them; a URL that holds some is refused. pyarrow.fs takes a tenth
-of a second to load, so it is loaded when a bucket is named, and here alone.
+Credentials come from where each store's own tools take them. Each request is tried again if the store is busy or the
+connection breaks, and given up in bounded time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from pyarrow import fs
+
 from tasks.lib import errors, files
+from tasks.lib.urls import Address
 
 PIECE = 8 << 20  # bytes asked for at a time
 AT_ONCE = 8  # objects that are asked for, while each waits for its answer
@@ -28,15 +33,6 @@ ATTEMPTS, CONNECT_SECONDS, ANSWER_SECONDS = 5, 5.0, 5.0
 # has not changed since without a newer time.
 SETTLED_SECONDS = 1200
 
-NO_SECRETS = (
-    "expected a bucket and a key alone. Leave out what is before @ and after ?, and have credentials in the "
-    "environment: see docs/buckets.md."
-)
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
-_BUCKET = re.compile(r"[\w.-]+")
-_CONTAINER = re.compile(r"(?P<container>[\w-]+)@(?P<account>[\w-]+)(\.(blob|dfs)\.core\.windows\.net)?")
-_SECRET = re.compile(r"(?<=://)[^/\s\"'?]*:[^/\s\"'?]*@|(?<=://)[^/\s\"'?@]*@(?![\w-]+\.(?:blob|dfs)\.)")
-_QUERY = re.compile(r"(://[^\s\"'?]*)\?[^\s\"']*")
 # How pyarrow names what went wrong: the rest of its messages is left out, as it is long and may say too much.
 _REASONS = re.compile(
     r"AWS Error (?P<aws>\w+)(?: \(HTTP status (?P<status>\d+)\))?|google::cloud::Status\((?P<gcs>\w+)"
@@ -72,56 +68,6 @@ class Fetched:
     version: str
 
 
-def is_url(place: str | Path) -> bool:
-    """Whether a place is an object or a folder in a bucket, not a path."""
-    return _URL.match(str(place)) is not None
-
-
-def masked(text: str) -> str:
-    """The text without what may be credentials in the URLs in it."""
-    return _QUERY.sub(r"\1?...", _SECRET.sub("...@", text))
-
-
-def checked(url: str) -> str:
-    """The URL, if it names a bucket or what is in one. Raises `InputError` that does not repeat credentials."""
-    Address.of(url)
-    if "?" in url:
-        raise errors.InputError(f"a URL with parameters: {NO_SECRETS}")
-    return url
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A URL taken apart: the store, the account (of Azure alone), and the bucket with the key behind it."""
-
-    scheme: str
-    account: str
-    path: str
-
-    @classmethod
-    def of(cls, url: str) -> Address:
-        match = _URL.match(url)
-        scheme, rest = (match["scheme"].lower(), match["rest"]) if match else ("", url)
-        if scheme not in ("s3", "gs", "az", "abfs"):
-            raise errors.InputError(
-                f"{scheme or 'this'}: expected a path, or a URL that begins with s3://, gs://, az:// or abfs://."
-            )
-        bucket, _, key = rest.partition("/")
-        account = _CONTAINER.fullmatch(bucket) if scheme in ("az", "abfs") else None
-        if ":" in bucket or ("@" in bucket and not account):
-            raise errors.InputError(f"a URL of {scheme}:// with credentials: {NO_SECRETS}")
-        if scheme in ("az", "abfs"):
-            if account is None:
-                raise errors.InputError(
-                    f"{scheme}://{bucket}: expected a container and its account. Name both: "
-                    f"{scheme}://CONTAINER@ACCOUNT.dfs.core.windows.net/folder"
-                )
-            return cls(scheme, account["account"], f"{account['container']}/{key}".rstrip("/"))
-        if not _BUCKET.fullmatch(bucket):
-            raise errors.InputError(f"{scheme}://{bucket}: expected the name of a bucket behind {scheme}://.")
-        return cls(scheme, "", f"{bucket}/{key}".rstrip("/"))
-
-
 class Store:
     """An object or a folder in a bucket. Every method raises `StoreError` if the bucket cannot be used."""
 
@@ -139,6 +85,11 @@ class Store:
         """What is in this folder under a key."""
         return Store(f"{self.url}/{key}{'/' if is_folder else ''}", self._endpoint)
 
+    def children(self, keys: Sequence[str]) -> list[Object | None]:
+        """What stands in this folder under these keys, each as it stands or None."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(lambda key: self.child(key).standing(), keys))
+
     def name(self, found: Object) -> str:
         """The name of an object below this folder, or of this very object."""
         return found.key[len(self.path) + 1 :] or found.key.rpartition("/")[2]
@@ -150,8 +101,6 @@ class Store:
     def objects(self) -> list[Object]:
         """What there is: this object alone, or all that are below this folder, by key. Raises `InputError` if there is
         nothing and this is not said to be a folder by a slash at its end."""
-        from pyarrow import fs
-
         with _one_line(self.url, "listed"):
             if not self.is_folder:
                 (found,) = self._files.get_file_info([self.path])
@@ -198,20 +147,36 @@ class Store:
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        """This object as a stream of its bytes as they are stored."""
+        """This object as a file of its bytes as they are stored."""
         with _one_line(self.url, "read"):
-            stream = self._files.open_input_stream(self.path, compression=None)
-        with stream:
-            yield stream
+            file = self._files.open_input_file(self.path)
+        with file:
+            yield file
 
-    def _pieces(self, stream: Any) -> Iterator[bytes]:
-        """What the stream gives; its errors are those of the store, not of the disk that the pieces go to."""
-        while True:
-            with _one_line(self.url, "read"):
-                piece = stream.read(PIECE)
-            if not piece:
-                return
+    def _pieces(self, file: Any) -> Iterator[memoryview]:
+        """All bytes of this object, opened; each piece is there until the next one."""
+        room, left = memoryview(bytearray(PIECE)), file.size()
+        while left:
+            piece = room[: min(left, PIECE)]
+            self._fill(piece, file)
             yield piece
+            left -= len(piece)
+
+    def _fill(self, piece: memoryview, file: Any) -> None:
+        """Reads the next bytes into all of `piece`.
+
+        pyarrow takes an answer of S3 for whole that has too few bytes. What it leaves untouched at the end shows it.
+        """
+        start = file.tell()
+        for _ in range(ATTEMPTS):
+            mark = os.urandom(min(16, len(piece)))
+            piece[-len(mark) :] = mark
+            with _one_line(self.url, "read"):
+                file.seek(start)
+                read = file.readinto(piece)
+            if read == len(piece) and piece[-len(mark) :] != mark:
+                return
+        raise errors.StoreError(f"{self.url}: cannot be read: the store sends too few bytes. Run the same command again.")
 
     def copy(self, to: Path) -> None:
         """Copies this object to a file as it is now."""
@@ -228,14 +193,15 @@ class Store:
 
     def tail(self, length: int) -> bytes:
         """The last bytes of this object, so many at most."""
-        with _one_line(self.url, "read"), self._files.open_input_file(self.path) as file:
-            file.seek(max(0, file.size() - length))
-            return bytes(file.read())
+        with self._opened() as file:
+            piece = memoryview(bytearray(min(length, file.size())))
+            file.seek(file.size() - len(piece))
+            if piece:
+                self._fill(piece, file)
+            return bytes(piece)
 
     def standing(self) -> Object | None:
         """This object as it stands, or None."""
-        from pyarrow import fs
-
         with _one_line(self.url, "read"):
             (found,) = self._files.get_file_info([self.path])
         return _object(found) if found.type == fs.FileType.File else None
@@ -245,11 +211,9 @@ class Store:
 
         They are given away as one: a stream that is left half-way would end the object with what it has so far.
         """
-        from pyarrow import memory_map
-
         with files.input_errors(path):
             size = path.stat().st_size
-            content = memory_map(str(path)).read_buffer() if size else b""
+            content = pa.memory_map(str(path)).read_buffer() if size else b""
         with _one_line(self.url, "written"), self._files.open_output_stream(self.path, compression=None) as stream:
             stream.write(content)
         found = self.standing()
@@ -268,8 +232,6 @@ class Store:
             self._check_bucket()
 
     def _check_bucket(self) -> None:
-        from pyarrow import fs
-
         (bucket,) = self._files.get_file_info([self.bucket])
         if bucket.type == fs.FileType.NotFound:
             raise errors.StoreError(f"{self.url}: there is no bucket {self.bucket}. Name another one, or make it.")
@@ -282,14 +244,13 @@ class Store:
 @lru_cache
 def _file_system(scheme: str, account: str, bucket: str, endpoint: str | None) -> Any:
     """The file system of a store; it has the connections, so all objects of a bucket share it."""
-    from pyarrow import fs
-
     if scheme == "gs":
         return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=ATTEMPTS * ANSWER_SECONDS))
     if account:
         return fs.AzureFileSystem(account)
     where = {"endpoint_override": endpoint} if endpoint else {"region": fs.resolve_s3_region(bucket)}
     return fs.S3FileSystem(
+        allow_delayed_open=True,  # a small object is one request
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         connect_timeout=CONNECT_SECONDS,
         request_timeout=ANSWER_SECONDS,

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 from pydantic import ValidationError
 
-from tasks.lib import errors, stores
+from tasks.lib import errors, urls
 from tasks.lib.layout import CLONE
 from tasks.running import environment
 
@@ -50,7 +50,7 @@ def run(app: App) -> NoReturn:
 
 def place(path: str | Path) -> str:
     """What a user names, for another folder to start from: an absolute path, or a URL. Raises `InputError`."""
-    return stores.checked(str(path)) if stores.is_url(path) else str(Path(path).resolve())
+    return urls.checked(str(path)) if urls.is_url(path) else str(Path(path).resolve())
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:

@@ -17,7 +17,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.runtime import flow_run as this_run
 from prefect.settings import PREFECT_API_URL
 
-from tasks.lib import stores
+from tasks.lib import urls
 from tasks.lib.models import bundles, releases
 from tasks.running import environment
 
@@ -36,7 +36,7 @@ def explain_failure(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) 
         return
     reason = (state.message or "its process ended without a message").splitlines()[0]
     reason = reason.removeprefix("Flow run encountered an exception: ")
-    given = stores.masked(json.dumps(flow_run.parameters, default=str))
+    given = urls.masked(json.dumps(flow_run.parameters, default=str))
     flow_run_logger(flow_run, flow).error(
         "%s %s: %s Completed work is kept. Resume with: prefect deployment run --id %s%s",
         flow_run.name,

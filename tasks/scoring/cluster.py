@@ -62,6 +62,8 @@ def score(run: ScoringRun, batches: Sequence[list[Dump]], config: RunnerConfig) 
                 else:
                     future.wait()
                     yield results(future.state)
+            except errors.StoreError:  # nothing can be published
+                raise
             except Exception as error:  # noqa: BLE001  whatever becomes of the cluster, the run reports each dump
                 reason = f"the Dask cluster gave it up ({type(error).__name__}). Run the same command again."
                 yield [failed(dump, run.model_id, reason) for dump in batch]

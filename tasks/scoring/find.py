@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.lib import errors, files, stores
+from tasks.lib import errors, files, urls
 from tasks.lib.config import Place, ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.scores import inbox, quarantine
@@ -29,8 +29,8 @@ class Dumps:
 
     def __init__(self, found: Sequence[Dump], looked: Looked) -> None:
         new = [dump for dump in found if dump.status == "new"]
-        self.new = [dump for dump in new if not stores.is_url(dump.path)]
-        self.remote = [dump for dump in new if stores.is_url(dump.path)]
+        self.new = [dump for dump in new if not urls.is_url(dump.path)]
+        self.remote = [dump for dump in new if urls.is_url(dump.path)]
         self.scored = [dump for dump in found if dump.status == "scored"]
         self.looked = looked
 
@@ -87,7 +87,7 @@ def _places(
         return quarantine.exported(data.quarantine, options.encoding)
     if paths:
         return [_place(path) for path in paths], {}
-    if options.inbox and stores.is_url(options.inbox):
+    if options.inbox and urls.is_url(options.inbox):
         return [_place(f"{options.inbox}/")], {}  # one that is empty is no mistake
     folder = CLONE / options.inbox if options.inbox else data.inbox
     files.make_folder(folder)
@@ -95,7 +95,7 @@ def _places(
 
 
 def _place(path: Place) -> Path | Store:
-    return Store(stores.checked(str(path)), environment.s3_endpoint()) if stores.is_url(path) else Path(path)
+    return Store(urls.checked(str(path)), environment.s3_endpoint()) if urls.is_url(path) else Path(path)
 
 
 def _warn(run: ScoringRun, found: Sequence[Dump]) -> None:

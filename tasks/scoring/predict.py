@@ -24,12 +24,15 @@ from tasks.lib.layout import Layout
 from tasks.lib.scores import tables
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
+from tasks.lib.scores.shelves import Shelf
 from tasks.running import environment, progress
+from tasks.scoring.run import open_shelf
 
 log = logging.getLogger(environment.LOGGER)
 
 SMALL = 1_000_000  # bytes
 DUMPS_AT_ONCE = 2  # small ones: while one waits for the disk, another is scored
+UPLOADS_AT_ONCE = 8  # the same while one waits for a bucket, which takes longer
 
 
 def results(state: State[Any]) -> list[FileReport]:
@@ -54,9 +57,9 @@ def score_batch(
     reports = []
     with (
         scoring.thread(model) if pool is None else nullcontext(pool) as scorers,
-        ThreadPoolExecutor(DUMPS_AT_ONCE) as threads,
+        ThreadPoolExecutor(UPLOADS_AT_ONCE if options.output else DUMPS_AT_ONCE) as threads,
     ):
-        score = partial(_score_one, model=model, options=options, data=data, scorers=scorers)
+        score = partial(_score_one, model=model, options=options, shelf=open_shelf(data, options), scorers=scorers)
         for report in threads.map(score, batch) if len(batch) > 1 else map(score, batch):
             reports.append(report)
             if report.status == "scored":  # Prefect takes log lines from this thread alone
@@ -78,11 +81,14 @@ def _sync_tables(data: Layout, model_id: str, reports: Sequence[FileReport]) -> 
 
 
 def _score_one(
-    dump: Dump, model: scoring.Model, options: ScoreConfig, data: Layout, scorers: scoring.Pool
+    dump: Dump, model: scoring.Model, options: ScoreConfig, shelf: Shelf, scorers: scoring.Pool
 ) -> FileReport:
     try:
-        with no_text_in_errors(dump.name), _progress(dump) as on_rows:
+        with no_text_in_errors(dump.name), _progress(dump) as on_rows, shelf.making(dump.table) as data:
             return scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
+    except errors.StoreError as error:
+        shelf.check()  # it fails alone only if the others need not
+        return failed(dump, model.model_id, error)
     except errors.PipelineError as error:
         return failed(dump, model.model_id, error)
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tasks.lib import errors, previews, stores
+from tasks.lib import errors, previews, urls
 from tasks.lib.config import Place, ScoreConfig
 from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
@@ -46,7 +46,7 @@ def preview_scores(data_dir: Path, options: ScoreConfig, model_id: str, paths: S
 
 def _dumps(named: Place) -> Iterator[Path]:
     """The dumps at or below a place, without hidden ones."""
-    if stores.is_url(named):
+    if urls.is_url(named):
         raise errors.InputError(f"{named}: --preview reads dumps on the disk alone. Copy some of them there.")
     place = Path(named)
     found = sorted(place.rglob("*")) if place.is_dir() else [place]

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.lib import files
+from tasks.lib import errors, files, urls
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
-from tasks.lib.scores import reports
 from tasks.lib.scores.ledger import Ledger
 from tasks.lib.scores.reports import FileReport
+from tasks.lib.scores.shelves import Bucket, Folder, Shelf
+from tasks.lib.stores import Store
 from tasks.running import environment, locks
 
 log = logging.getLogger(environment.LOGGER)
@@ -29,9 +30,10 @@ class ScoringRun:
 
     def __init__(self, data: Layout, options: ScoreConfig, model_id: str, ledger: Ledger) -> None:
         self.data, self.options, self.model_id, self.ledger = data, options, model_id, ledger
+        self.shelf = ledger.shelf
         models = bundles.model_ids(data.models) if options.unscored_only and not options.rescore else []
         self.standing = ledger.look({*models, model_id})
-        self.reports = [late for path in ledger.unreported() if (late := reports.read(data, path))]
+        self.reports = ledger.unreported()
         late_ones = {late.sha256 for late in self.reports}
         self.scored_before = {*self.standing.scored, *self.standing.damaged} - late_ones
         for late in self.reports:
@@ -58,7 +60,8 @@ def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
 
     So no table is written twice at once, what is half-written is of a killed run, and so is what is not reported.
     """
-    data = Layout((CLONE / data_dir).resolve())
+    data = Layout((CLONE / data_dir).resolve(), str(options.output).rstrip("/") if options.output else None)
+    shelf = open_shelf(data, options)
     with locks.waiting(data.locks / locks.SCORING):
         model_id = which_model(data, options)
         for folder in (data.scores, data.csv, data.quarantine, data.reports):
@@ -67,7 +70,8 @@ def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
         if data.spool.exists():
             files.remove(data.spool)
             log.info("%s: removed, a run was killed while it scored objects of a bucket", data.spool)
-        with Ledger.open(data) as ledger:
+        shelf.put_reports()
+        with Ledger.open(data, shelf) as ledger:
             run = ScoringRun(data, options, model_id, ledger)
             if ledger.made_again and run.standing.scored:
                 log.info(
@@ -77,6 +81,18 @@ def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
                 yield run
             finally:
                 files.remove(data.spool)
+
+
+def open_shelf(data: Layout, options: ScoreConfig) -> Shelf:
+    """Where the tables of a run stand: in the data folder, or at the URL in `output`. Raises `InputError`."""
+    if options.output is None:
+        return Folder(data)
+    if options.requeue:
+        raise errors.InputError(
+            "--requeue with --output: what is in quarantine in a bucket is repaired on the disk. Copy it to "
+            f"{data.quarantine}, and requeue it without --output."
+        )
+    return Bucket(data, Store(urls.checked(f"{str(options.output).rstrip('/')}/"), environment.s3_endpoint()))
 
 
 def which_model(data: Layout, options: ScoreConfig) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Self
 
 from tasks.lib import errors, files
 from tasks.lib.layout import Layout
-from tasks.lib.scores import exports, reports, tables
+from tasks.lib.scores import tables
 from tasks.lib.scores.reports import FileReport
+from tasks.lib.scores.shelves import Folder, Shelf
 
 VERSION = 1
 SECONDS = 60  # to wait for another process that reads or writes
@@ -57,16 +58,19 @@ class Standing:
 
 
 class Ledger:
-    """The open ledger of a data folder; `made_again` says why it had to be made again, or is empty."""
+    """The open ledger of a data folder and its shelf; `made_again` says why it was made again, or is empty."""
 
-    def __init__(self, data: Layout, connection: sqlite3.Connection, made_again: str) -> None:
-        self.data, self.made_again = data, made_again
+    def __init__(self, shelf: Shelf, connection: sqlite3.Connection, made_again: str) -> None:
+        self.data, self.shelf, self.made_again = shelf.data, shelf, made_again
         self._connection = connection
 
     @classmethod
     @contextmanager
-    def open(cls, data: Layout) -> Iterator[Self]:
-        """Opens the ledger, or makes a new one in place of one that cannot be used. Raises `OutputError`."""
+    def open(cls, data: Layout, shelf: Shelf | None = None) -> Iterator[Self]:
+        """Opens the ledger, or makes a new one in place of one that cannot be used. Raises `OutputError`.
+
+        The tables stand on the shelf; default: in the data folder itself.
+        """
         files.make_folder(data.root)
         with _one_line_errors(data.ledger):
             with files.output_errors(data.ledger):
@@ -78,7 +82,7 @@ class Ledger:
                     connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
                     with connection:
                         connection.execute("INSERT INTO folder VALUES (?)", [str(data.root)])
-                ledger = cls(data, connection, reason)
+                ledger = cls(shelf or Folder(data), connection, reason)
                 ledger._forget_lost_report()
                 yield ledger
 
@@ -107,25 +111,26 @@ class Ledger:
 
     def enter_tables(self, made: Iterable[FileReport]) -> None:
         """Enters the published tables of dumps, in one transaction; they count as not reported yet."""
+        entries = list(made)
+        states = self.shelf.states_of(path for one in entries for path in (one.table, one.quarantine) if path)
         with self._connection:
-            for report in made:
-                self._enter(report)
+            for entry in entries:
+                self._enter(entry, states)
 
-    def _enter(self, entry: FileReport, report: str = "", *, exported: bool = False) -> None:
-        root, execute = self.data.root, self._connection.execute
-        state = files.state((root / entry.table).lstat())
+    def _enter(self, entry: FileReport, states: Mapping[str, str], report: str = "", *, exported: bool = False) -> None:
+        execute = self._connection.execute
         execute("DELETE FROM tables WHERE input_sha256 = ? AND model_id = ?", [entry.sha256, entry.model_id])
         execute(
             "REPLACE INTO tables VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 *(entry.table, entry.model_id, entry.sha256, entry.table_sha256),
-                *(state, entry.quarantine, report, exported),
+                *(states[entry.table], entry.quarantine, report, exported),
             ],
         )
         execute("INSERT OR IGNORE INTO names VALUES (?, ?)", [entry.sha256, entry.file])
         if entry.quarantine:
-            state = files.state((root / entry.quarantine).lstat())
-            execute("REPLACE INTO quarantines VALUES (?, ?, ?)", [entry.quarantine, entry.quarantine_sha256, state])
+            quarantine = [entry.quarantine, entry.quarantine_sha256, states[entry.quarantine]]
+            execute("REPLACE INTO quarantines VALUES (?, ?, ?)", quarantine)
 
     def look(self, model_ids: Iterable[str]) -> Standing:
         """Compares the tables of the models, and their quarantines, with what was entered.
@@ -141,7 +146,7 @@ class Ledger:
         return standing
 
     def _look_at_model(self, model_id: str, quarantines: set[str], standing: Standing) -> None:
-        on_disk = self._states(tables.folder(self.data.scores, model_id))
+        on_disk = self.shelf.states(tables.folder(self.data.scores, model_id))
         same, gone = [], []
         for path, input_sha256, sha256, state, quarantine in self._connection.execute(
             "SELECT path, input_sha256, sha256, state, quarantine FROM tables WHERE model_id = ?", [model_id]
@@ -149,7 +154,7 @@ class Ledger:
             found = on_disk.pop(path, None)
             if found is None:
                 gone.append((path,))
-            elif found != state and files.sha256(self.data.root / path) != sha256:
+            elif found != state and self.shelf.sha256(path) != sha256:
                 standing.damaged[input_sha256] = path
                 standing.reasons[path] = ALTERED
             elif quarantine and quarantine not in quarantines:
@@ -163,18 +168,13 @@ class Ledger:
         self._connection.executemany("UPDATE tables SET state = ? WHERE path = ?", same)
         self._adopt(model_id, sorted(on_disk), standing)
 
-    def _states(self, folder: Path) -> dict[str, str]:
-        """The files in a folder, by their path below the data folder, with their states."""
-        prefix = self.data.relative(folder)
-        return {f"{prefix}/{name}": state for name, state in files.states(folder).items()}
-
     def _sound_quarantines(self) -> set[str]:
         """The quarantine tables that are as they were published."""
-        on_disk = self._states(self.data.quarantine)
+        on_disk = self.shelf.states(self.data.quarantine)
         sound, same = set(), []
         for path, sha256, state in self._connection.execute("SELECT path, sha256, state FROM quarantines"):
             found = on_disk.get(path)
-            if found is None or (found != state and files.sha256(self.data.root / path) != sha256):
+            if found is None or (found != state and self.shelf.sha256(path) != sha256):
                 continue
             sound.add(path)
             if found != state:
@@ -187,20 +187,24 @@ class Ledger:
         published = _published(self.data.reports) if paths else {}
         for path in paths:
             sha256, report = published.get(path, ("", ""))
-            entry = reports.read(self.data, path)
+            entry = self.shelf.report(path)
+            if entry and not entry.table_sha256:  # in a bucket: nothing but the reports knows it
+                entry = entry.model_copy(update={"table_sha256": sha256})
             if entry is None or entry.model_id != model_id or sha256 not in ("", entry.table_sha256):
                 standing.unsound[Path(path).stem.rpartition("-")[2]] = path
                 standing.reasons[path] = ALTERED if sha256 else UNREADABLE
             elif entry.sha256 not in standing.scored:
-                exported = exports.is_newer(self.data, self.data.root / path)
-                self._enter(entry, report, exported=exported)
+                states = self.shelf.states_of(filter(None, [entry.table, entry.quarantine]))
+                self._enter(entry, states, report, exported=self.shelf.is_exported(path))
                 standing.scored[entry.sha256] = path
 
     # What was said of it.
 
-    def unreported(self) -> list[str]:
-        """The paths of the tables that no report has."""
-        return [path for (path,) in self._connection.execute("SELECT path FROM tables WHERE report = ''")]
+    def unreported(self) -> list[FileReport]:
+        """What became of the dumps whose tables no report has."""
+        rows = self._connection.execute("SELECT path, sha256 FROM tables WHERE report = ''").fetchall()
+        found = [(self.shelf.report(path), sha256) for path, sha256 in rows]
+        return [late.model_copy(update={"table_sha256": sha256}) for late, sha256 in found if late]
 
     def enter_report(self, name: str, paths: Iterable[str]) -> None:
         """Enters the name of the report that is about to be written, and which tables it has.
