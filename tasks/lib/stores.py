@@ -176,7 +176,9 @@ class Store:
                 read = file.readinto(piece)
             if read == len(piece) and piece[-len(mark) :] != mark:
                 return
-        raise errors.StoreError(f"{self.url}: cannot be read: the store sends too few bytes. Run the same command again.")
+        raise errors.StoreError(
+            f"{self.url}: cannot be read: the store sends too few bytes. Run the same command again."
+        )
 
     def copy(self, to: Path) -> None:
         """Copies this object to a file as it is now."""

@@ -99,9 +99,7 @@ def test_no_parquet_in_the_place_of_a_table(data: Layout, bucket: Bucket) -> Non
         assert "not readable as a score table" in look(data, bucket).reason
 
 
-def test_a_footer_longer_than_what_is_read_first(
-    data: Layout, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_footer_longer_than_what_is_read_first(data: Layout, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(data, bucket, enter=False)
     monkeypatch.setattr("tasks.lib.scores.shelves.TAIL", 100)
     assert look(data, bucket).status == "scored"
