@@ -10,22 +10,23 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pyarrow import fs
 
 from tasks.lib import errors, files
 from tasks.lib.urls import Address
 
 PIECE = 8 << 20  # bytes asked for at a time
+DIRECT_BYTES = 64 << 20  # given away at a time; a larger object is written aside first
 AT_ONCE = 8  # objects that are asked for, while each waits for its answer
 # A store that does not answer costs 40 s at most: five tries, with up to 1, 2, 4 and 8 s between them.
 ATTEMPTS, CONNECT_SECONDS, ANSWER_SECONDS = 5, 5.0, 5.0
@@ -208,16 +209,32 @@ class Store:
             (found,) = self._files.get_file_info([self.path])
         return _object(found) if found.type == fs.FileType.File else None
 
-    def put(self, path: Path) -> None:
+    def put(self, path: Path, aside: Store) -> None:
         """Has the bytes of a file stand as this object: all of them, in place of what stood there, or none.
 
-        They are given away as one: a stream that is left half-way would end the object with what it has so far.
+        A stream that is left half-way ends the object with what it has got so far. So it gets a small file as one, and
+        a large one, for which memory has no room, is written `aside` first and copied by the store.
         """
-        with files.input_errors(path):
-            size = path.stat().st_size
-            content = pa.memory_map(str(path)).read_buffer() if size else b""
+        with files.input_errors(path), path.open("rb") as file:
+            size, first = path.stat().st_size, file.read(DIRECT_BYTES)
+            if size == len(first):
+                self._write(size, [first])
+                return
+            aside._write(size, chain([first], iter(lambda: file.read(DIRECT_BYTES), b"")))
+        with _one_line(self.url, "written"):
+            self._files.copy_file(aside.path, self.path)
+        self._check_size(size)
+        aside.remove()
+
+    def _write(self, size: int, pieces: Iterable[bytes]) -> None:
         with _one_line(self.url, "written"), self._files.open_output_stream(self.path, compression=None) as stream:
-            stream.write(content)
+            for piece in pieces:
+                stream.write(piece)
+                if len(piece) < size:
+                    stream.flush()  # or all would be held until the store has it
+        self._check_size(size)
+
+    def _check_size(self, size: int) -> None:
         found = self.standing()
         if found is None or found.size != size:
             raise errors.StoreError(f"{self.url}: was written with {size:,} bytes and does not stand so. Run it again.")

@@ -64,9 +64,8 @@ def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
     shelf = open_shelf(data, options)
     with locks.waiting(data.locks / locks.SCORING):
         model_id = which_model(data, options)
-        for folder in (data.scores, data.csv, data.quarantine, data.reports):
-            for path in files.sweep(folder):
-                log.info("%s: removed, a run was killed while it wrote it", path)
+        for place in shelf.sweep():
+            log.info("%s: removed, a run was killed while it wrote it", place)
         if data.spool.exists():
             files.remove(data.spool)
             log.info("%s: removed, a run was killed while it scored objects of a bucket", data.spool)

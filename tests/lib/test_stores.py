@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_store_that_is_down_and_ends_in_no_line(bucket: Bucket, tmp_path: Path
     [
         (lambda store, path: store.objects(), "listed"),
         (lambda store, path: store.check(), "reached"),
-        (lambda store, path: store.put(path), "written"),
+        (lambda store, path: store.put(path, store), "written"),
         (lambda store, path: store.versions(store.objects()), "listed"),
         (lambda store, path: store.tail(10), "read"),
         (lambda store, path: store.remove(), "read"),
@@ -119,9 +120,11 @@ def test_an_object_that_is_not_written_whole(bucket: Bucket, tmp_path: Path, siz
     content = random.Random(size).randbytes(size)
     (tmp_path / "t").write_bytes(content)
     with faulty.between(bucket.endpoint, at_first(fault, "PUT")) as proxy:
-        Store(bucket.url("t"), proxy.endpoint).put(tmp_path / "t")
+        store = Store(bucket.url(), proxy.endpoint)
+        store.child("t").put(tmp_path / "t", store.child("aside"))
     assert proxy.done[fault]
     assert bucket.get("t") == content
+    assert bucket.keys() == ["t"]
 
 
 @pytest.mark.parametrize("size", [10, pytest.param(12_000_000, marks=pytest.mark.slow)])
@@ -133,8 +136,31 @@ def test_an_object_that_stands_half_written(bucket: Bucket, tmp_path: Path, size
         faulty.between(bucket.endpoint, last) as proxy,
         pytest.raises(errors.StoreError, match="t: cannot be written"),
     ):
-        Store(bucket.url("t"), proxy.endpoint).put(tmp_path / "t")
+        Store(bucket.url("t"), proxy.endpoint).put(tmp_path / "t", Store(bucket.url("aside"), proxy.endpoint))
     assert bucket.get("t") == b"before"
+
+
+def test_an_interrupt_that_leaves_half_an_object(
+    bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyarrow ends an object with what it got before."""
+    monkeypatch.setattr(stores, "DIRECT_BYTES", 100_000)
+    (tmp_path / "t").write_bytes(CONTENT)
+    store, original = Store(bucket.url(), bucket.endpoint), chain
+
+    def interrupted(*parts: Iterable[bytes]) -> Iterator[bytes]:
+        for number, piece in enumerate(original(*parts)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield piece
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(stores, "chain", interrupted)
+        store.child("t").put(tmp_path / "t", store.child("aside"))
+    assert bucket.keys() == ["aside"]
+    store.child("t").put(tmp_path / "t", store.child("aside"))
+    assert bucket.get("t") == CONTENT
+    assert bucket.keys() == ["t"]
 
 
 def test_a_listing_that_ends_with_its_first_page(bucket: Bucket) -> None:

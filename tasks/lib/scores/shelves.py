@@ -17,6 +17,7 @@ from tasks.lib.scores import exports, reports, tables
 from tasks.lib.scores.reports import FileReport
 from tasks.lib.stores import Store
 
+ASIDE = ".partial"  # the folder in a bucket for large objects that are not whole yet
 TAIL = 1 << 16  # bytes at the end of a table; most footers have fewer
 
 
@@ -47,6 +48,9 @@ class Shelf(Protocol):
     @contextmanager
     def exporting(self, path: str) -> Iterator[Layout]:
         """A data folder with a table in which to export it; at the end of the block the export stands here."""
+
+    def sweep(self) -> list[str]:
+        """Removes what killed runs left half-written; returns where."""
 
     def put_reports(self) -> None:
         """Has each report of the data folder stand here, too, and the other way round."""
@@ -82,6 +86,10 @@ class Folder:
         yield self.data
 
     exporting = making
+
+    def sweep(self) -> list[str]:
+        folders = (self.data.scores, self.data.csv, self.data.quarantine, self.data.reports)
+        return [str(path) for folder in folders for path in files.sweep(folder)]
 
     def put_reports(self) -> None:
         pass
@@ -149,10 +157,10 @@ class Bucket:
             table, quarantine = self.store.child(path), self.store.child(self._quarantine(path))
             table.remove()
             if (made := room.root / self._quarantine(path)).exists():
-                quarantine.put(made)
+                self._put(made, quarantine)
             else:
                 quarantine.remove()
-            table.put(room.root / path)
+            self._put(room.root / path, table)
 
     @contextmanager
     def exporting(self, path: str) -> Iterator[Layout]:
@@ -162,7 +170,7 @@ class Bucket:
             self.store.child(path).copy(table)
             yield room
             export = exports.path(room, table)
-            self.store.child(room.relative(export)).put(export)
+            self._put(export, self.store.child(room.relative(export)))
 
     @contextmanager
     def _room(self, path: str) -> Iterator[Layout]:
@@ -173,11 +181,21 @@ class Bucket:
         finally:
             files.remove(room.root)
 
+    def _put(self, path: Path, place: Store) -> None:
+        place.put(path, self.store.child(f"{ASIDE}/{files.digest(place.url)[:16]}"))
+
+    def sweep(self) -> list[str]:
+        aside = self.store.child(ASIDE, is_folder=True)
+        left = [aside.child(aside.name(one)) for one in aside.objects()]
+        for one in left:
+            one.remove()
+        return [one.url for one in left]
+
     def put_reports(self) -> None:
         here, there = files.states(self.data.reports), self.states(self.data.reports)
         for name in here:
             if (path := self.data.relative(self.data.reports / name)) not in there:
-                self.store.child(path).put(self.data.reports / name)
+                self._put(self.data.reports / name, self.store.child(path))
         for path in there:
             if (name := Path(path).name) not in here and name.endswith((".json", ".png")):
                 with files.new_file(self.data.reports / name) as temporary:

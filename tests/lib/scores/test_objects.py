@@ -32,7 +32,7 @@ def find(
 ) -> list[Dump]:
     """What there is in the bucket; new objects are read, as a run reads them."""
     with Ledger.open(Layout(root)) as ledger:
-        looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(**options), MODEL)  # type: ignore[arg-type]
+        looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(**options), MODEL)
         found = inbox.find([Store(bucket.url(place), proxy.endpoint)], looked)
         for dump in found:
             if read and dump.status == "new" and not dump.sha256:

@@ -129,6 +129,12 @@ def test_a_store_that_fails_between_quarantine_and_table(data: Layout, bucket: B
     assert look(data, bucket).status == "scored"
 
 
+def test_what_a_killed_run_wrote_aside_and_stays(data: Layout, bucket: Bucket) -> None:
+    bucket.put(f"{URL}/.partial/0123456789abcdef", b"half")
+    assert len(shelf(data, bucket).sweep()) == 1
+    assert [key for key in bucket.keys(f"{URL}/") if not key.endswith("/")] == []
+
+
 def test_reports_that_are_on_one_side_alone(data: Layout, bucket: Bucket) -> None:
     files.write(data.reports / "20260101T000000.000000Z.json", b"{}")
     bucket.put(f"{URL}/scores/_reports/20260102T000000.000000Z.json", b"[]")
