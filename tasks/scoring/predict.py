@@ -6,7 +6,7 @@ import logging
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache, partial
@@ -18,10 +18,9 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from prefect.states import Failed
 
-from tasks.lib import errors, files, scoring
+from tasks.lib import errors, scoring
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
-from tasks.lib.scores import tables
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 from tasks.lib.scores.shelves import Shelf
@@ -54,17 +53,18 @@ def score_batch(
     """Scores each dump; the task run has failed if one of them could not be scored."""
     data = Layout(data_dir)
     model = open_model(data.models, model_id)
-    reports = []
+    reports, shelf = [], open_shelf(data, options)
     with (
         scoring.thread(model) if pool is None else nullcontext(pool) as scorers,
         ThreadPoolExecutor(UPLOADS_AT_ONCE if options.output else DUMPS_AT_ONCE) as threads,
     ):
-        score = partial(_score_one, model=model, options=options, shelf=open_shelf(data, options), scorers=scorers)
+        score = partial(_score_one, model=model, options=options, shelf=shelf, scorers=scorers)
         for report in threads.map(score, batch) if len(batch) > 1 else map(score, batch):
             reports.append(report)
             if report.status == "scored":  # Prefect takes log lines from this thread alone
                 log.info("%s", summary(report))
-    _sync_tables(data, model_id, reports)
+    if any(report.status == "scored" for report in reports):
+        shelf.sync(model_id)  # once for all of them: it takes as long as to score a small dump
     reasons = [report.reason for report in reports if report.status == "failed"]
     if reasons:
         message = reasons[0] if len(batch) == 1 else f"{len(reasons)} of {len(batch)} dumps failed"
@@ -72,19 +72,11 @@ def score_batch(
     return reports
 
 
-def _sync_tables(data: Layout, model_id: str, reports: Sequence[FileReport]) -> None:
-    """Waits until the names of the tables of these reports are on disk. Raises `OutputError`."""
-    folder = tables.folder(data.scores, model_id)
-    if any(report.status == "scored" for report in reports):
-        with files.output_errors(folder):
-            files.sync(folder)
-
-
 def _score_one(
     dump: Dump, model: scoring.Model, options: ScoreConfig, shelf: Shelf, scorers: scoring.Pool
 ) -> FileReport:
     try:
-        with no_text_in_errors(dump.name), _progress(dump) as on_rows, shelf.making(dump.table) as data:
+        with no_text_in_errors(dump.name), _progress(dump) as on_rows, shelf.making(dump.table, dump.replaces) as data:
             return scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
     except errors.StoreError as error:
         shelf.check()  # it fails alone only if the others need not

@@ -42,8 +42,14 @@ class Shelf(Protocol):
         """Whether there is an export of the table that was written after it."""
 
     @contextmanager
-    def making(self, path: str) -> Iterator[Layout]:
-        """A data folder in which to publish a table and its quarantine; at the end of the block they stand here."""
+    def making(self, path: str, replaces: str = "") -> Iterator[Layout]:
+        """A data folder in which to publish a table and its quarantine; at the end of the block they stand here.
+
+        A damaged table that they replace is gone then.
+        """
+
+    def sync(self, model_id: str) -> None:
+        """Waits until the names of the tables of a model will outlive a loss of power. Raises `OutputError`."""
 
     @contextmanager
     def exporting(self, path: str) -> Iterator[Layout]:
@@ -82,10 +88,15 @@ class Folder:
         return exports.is_newer(self.data, self.data.root / path)
 
     @contextmanager
-    def making(self, path: str) -> Iterator[Layout]:
+    def making(self, path: str, replaces: str = "") -> Iterator[Layout]:
         yield self.data
 
     exporting = making
+
+    def sync(self, model_id: str) -> None:
+        folder = tables.folder(self.data.scores, model_id)
+        with files.output_errors(folder):
+            files.sync(folder)
 
     def sweep(self) -> list[str]:
         folders = (self.data.scores, self.data.csv, self.data.quarantine, self.data.reports)
@@ -149,13 +160,18 @@ class Bucket:
         table = self.store.child(path).standing()
         return export is not None and table is not None and export.modified > table.modified
 
+    def sync(self, model_id: str) -> None:
+        pass
+
     @contextmanager
-    def making(self, path: str) -> Iterator[Layout]:
+    def making(self, path: str, replaces: str = "") -> Iterator[Layout]:
         """The order is that of `tables.Tables.publish`: the table goes first if there is one, and comes last."""
         with self._room(path) as room:
             yield room
             table, quarantine = self.store.child(path), self.store.child(self._quarantine(path))
             table.remove()
+            if replaces:
+                self.store.child(replaces).remove()
             if (made := room.root / self._quarantine(path)).exists():
                 self._put(made, quarantine)
             else:

@@ -127,7 +127,7 @@ def test_a_damaged_table_of_another_model_that_is_made_again_among_its_tables(fo
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"PAR1")
     with Ledger.open(data) as ledger:
-        (dump,) = inbox.find([folder], ledger, ledger.look([MODEL, other]), ScoreConfig(), MODEL)
+        (dump,) = inbox.find([folder], inbox.Looked(ledger, ledger.look([MODEL, other]), ScoreConfig(), MODEL))
     assert (dump.status, Path(dump.table).parent.name) == ("new", f"model={MODEL}")
     assert data.root / dump.replaces == damaged
     assert "not readable" in dump.reason
