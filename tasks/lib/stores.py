@@ -39,7 +39,6 @@ _REASONS = re.compile(
     r"AWS Error (?P<aws>\w+)(?: \(HTTP status (?P<status>\d+)\))?|google::cloud::Status\((?P<gcs>\w+)"
     r"|Azure Error: \[(?P<azure>[^\]]{1,60})\]"
 )
-_GONE = ("FILE_NOT_FOUND", "NO_SUCH_KEY", "RESOURCE_NOT_FOUND")
 
 
 @dataclass(frozen=True, slots=True)
