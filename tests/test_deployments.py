@@ -186,6 +186,16 @@ def test_a_wrong_value_that_the_server_lets_through(wrong: dict[str, Any]) -> No
         flow.validate_parameters(wrong)
 
 
+def test_a_url_of_a_bucket_that_is_refused_or_loses_a_slash() -> None:
+    flow = load(DEPLOYMENTS[1])
+    urls = {"inbox": "s3://bucket/in", "output": "gs://bucket/out"}
+    given = {"paths": ["s3://bucket/a.csv", "inbox"], "options": urls}
+    assert not validate(given, parameter_schema(flow).model_dump_for_openapi())
+    taken = flow.validate_parameters(given)
+    assert list(taken["paths"]) == given["paths"]
+    assert {name: getattr(taken["options"], name) for name in urls} == urls
+
+
 def test_a_flow_that_loads_only_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for deployment in DEPLOYMENTS:
