@@ -21,6 +21,11 @@ from tests.support.buckets import Bucket
 URL = "out/put"
 
 
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.lib.stores.ATTEMPTS", 2)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Layout:
     dumps.write(tmp_path / "d.csv", rows=300, bad=7)
