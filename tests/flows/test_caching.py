@@ -88,6 +88,8 @@ CODE: dict[str, set[str]] = {
     "lib/network/encoder.py": {"unlabelled"} | OWN,
     "lib/network/words.py": OWN,
     "lib/labels/answers.py": OWN,
+    "lib/labels/asked.py": OWN,
+    "lib/labels/sample.py": OWN,
     "lib/scores/exports.py": OWN,
     "lib/scores/quarantine.py": OWN,
     "lib/scores/tables.py": OWN,

@@ -71,9 +71,9 @@ def picture(closed: Sequence[Month], entries: Sequence[dict[str, Any]], plan: Pl
         axis.grid(alpha=0.3)
         _mark(axis, entries, plan, labelled=axis is axes[0])
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize="small", frameon=False)
-    locator = dates.AutoDateLocator()
+    locator = dates.AutoDateLocator()  # type: ignore[no-untyped-call]
     axes[-1].xaxis.set_major_locator(locator)
-    axes[-1].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
+    axes[-1].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
