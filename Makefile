@@ -45,7 +45,7 @@ quality: $(READY) ## train every preset with three seeds (IMDB_DIR names the rea
 	$(BIN)/python -m tests.tools.quality
 
 YEAR ?= $(DATA)/year
-year: $(READY) ## play a year of use into data/year: dumps, labels, trainings, faults; about an hour
+year: $(READY) ## play a year of use into data/year: dumps, labels, trainings, faults; an hour or more
 	$(BIN)/python -m tests.tools.year --data $(YEAR)
 
 lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
