@@ -40,8 +40,8 @@ PRESETS: dict[str, Settings] = {
         CorpusConfig: {"unlabelled": "official"},
         ShardConfig: FAST[ShardConfig],
         NetworkConfig: FAST[NetworkConfig]
-        | {"units": 96, "word_dropout": 0.1, "vector_dropout": 0.3, "pretrain_epochs": 1},
-        FitConfig: FAST[FitConfig] | {"epochs": 3, "batch_size": 50},
+        | {"units": 96, "word_dropout": 0.1, "vector_dropout": 0.3, "pretrain_epochs": 3},
+        FitConfig: FAST[FitConfig] | {"epochs": 5, "batch_size": 50},
     },
 }
 
