@@ -26,9 +26,10 @@ demo: $(READY) ## train on the bundled sample corpus and score the bundled dumps
 test: $(READY) ## lint, types and the quick tests
 	@$(MAKE) --no-print-directory -j2 lint test-quick
 
+PARALLEL := -n auto --maxprocesses 4
 # Each file's tests on one process: they share what takes seconds to make.
 test-quick: $(READY)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL) --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -36,7 +37,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test-slow: $(READY) ## kill it at each call, fill its disk, run it four times at once, play a month; a quarter of an hour
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)
 	$(BIN)/python -m tests.tools.benchmarks
