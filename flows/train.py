@@ -44,7 +44,7 @@ from tasks.lib.models import releases
 from tasks.lib.presets import Preset, with_preset
 from tasks.running import command_line, events, locks
 from tasks.training import caching
-from tasks.training.artifacts import Bundle, Corpus, Labels, Shards, Unlabelled
+from tasks.training.artifacts import Bundle, Corpus, Labels
 from tasks.training.baseline import evaluate_baseline
 from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
@@ -56,7 +56,7 @@ from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network
 from tasks.training.publish import release_model, write_bundle
 from tasks.training.report import log_training, report_training
-from tasks.training.search import Trained, best_of
+from tasks.training.search import best_of
 from tasks.training.unlabelled import read_unlabelled
 from tasks.training.vectors import learn_vectors
 
@@ -136,36 +136,18 @@ def pipeline(
     labelled, own = reviews_of(step, corpus, found, labels)
     unlabelled = step(read_unlabelled, labelled, own, unlabelled_source(corpus)) if corpus.unlabelled else None
     prepared = step(write_shards, labelled, own, shards)
-    fitted, vectors, pretrained = best_of(
-        [
-            train_network(step, labelled, own, unlabelled, prepared, shards, *tried)
-            for tried in ((network, fit), *others)
-        ]
-    )
+    reading = labelled, own, unlabelled
+    vectors = step(learn_vectors, *reading, VectorsConfig.of(shards, network)) if network.vectors else None
+    language = LanguageConfig.of(shards, network)
+    pretrained = step(pretrain_network, *reading, vectors, language) if network.pretrain_epochs else None
+    start = pretrained or vectors
+    fitted = best_of([step(fit_network, prepared, start, *tried) for tried in ((network, fit), *others)])
     baseline = step(evaluate_baseline, labelled, own, SplitConfig(validation_split=shards.validation_split))
     calibrated = step(calibrate_network, labelled, own, prepared, fitted, baseline)
     evaluation = step(evaluate_network, labelled, own, prepared, fitted, calibrated)
     plots = step(render_plots, fitted, evaluation, pretrained)
     made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)
     return step(write_bundle, *made, own, unlabelled, vectors, pretrained)
-
-
-def train_network(
-    step: caching.Runner,
-    labelled: Corpus,
-    own: Labels | None,
-    unlabelled: Unlabelled | None,
-    prepared: Shards,
-    shards: ShardConfig,
-    network: NetworkConfig,
-    fit: FitConfig,
-) -> Trained:
-    """The network trained on the shards, from what it learned from plain reviews before, if it is to."""
-    reading = labelled, own, unlabelled
-    vectors = step(learn_vectors, *reading, VectorsConfig.of(shards, network)) if network.vectors else None
-    language = LanguageConfig.of(shards, network)
-    pretrained = step(pretrain_network, *reading, vectors, language) if network.pretrain_epochs else None
-    return Trained(step(fit_network, prepared, pretrained or vectors, network, fit), vectors, pretrained)
 
 
 def reviews_of(

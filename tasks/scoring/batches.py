@@ -31,14 +31,14 @@ def score_dumps(run: ScoringRun, dumps: Sequence[Dump], runner: RunnerConfig) ->
             bar.show(100 * done / len(dumps), reports[-1].file)
 
 
-def batches(dumps: Sequence[Dump]) -> list[list[Dump]]:
-    """The dumps in their order: a large one alone, small ones together up to `BATCH` bytes."""
+def batches(dumps: Sequence[Dump], most: int = BATCH, small: int = SMALL) -> list[list[Dump]]:
+    """The dumps in their order: those of up to `small` bytes together, up to `most` bytes, a larger one alone."""
     made: list[list[Dump]] = []
     room = 0
     for dump in dumps:
-        if not made or dump.size > min(SMALL, room):
+        if not made or dump.size > min(small, room):
             made.append([])
-            room = BATCH if dump.size <= SMALL else 0
+            room = most if dump.size <= small else 0
         made[-1].append(dump)
         room -= dump.size
     return made

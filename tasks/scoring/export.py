@@ -57,10 +57,9 @@ def _export(report: FileReport, shelf: Shelf) -> FileReport:
         with no_text_in_errors(report.file), shelf.exporting(report.table) as data:
             path = exports.path(data, data.root / report.table)
             exports.write(data.root / report.table, path)
-    except errors.StoreError as error:
-        shelf.check()
-        return report.model_copy(update={"status": "failed", "reason": f"{report.file}: not exported: {error}"})
     except errors.PipelineError as error:
+        if isinstance(error, errors.StoreError):
+            shelf.check()  # it fails alone only if the others need not
         return report.model_copy(update={"status": "failed", "reason": f"{report.file}: not exported: {error}"})
     log.info("%s: exported -> %s", report.file, data.relative(path))
     return report.model_copy(update={"csv": data.relative(path)})

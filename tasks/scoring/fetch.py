@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from tasks.lib.scores import inbox
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.stores import Fetched, Store
 from tasks.running import environment
+from tasks.scoring.batches import batches
 from tasks.scoring.find import Dumps
 from tasks.scoring.run import ScoringRun
 
@@ -32,22 +32,9 @@ def fetch_dumps(run: ScoringRun, dumps: Dumps) -> Iterator[Dumps]:
     Raises `StoreError` if the bucket cannot be reached any more. One object that cannot be read fails alone.
     """
     yield dumps
-    for some in rounds(dumps.remote):
+    for some in batches(dumps.remote, ROUND_BYTES, ROUND_BYTES):
         yield Dumps(fetch_round(run, some, dumps.looked), dumps.looked)
         files.remove(run.data.spool)
-
-
-def rounds(dumps: Sequence[Dump]) -> list[list[Dump]]:
-    """The dumps in their order, up to `ROUND_BYTES` together."""
-    made: list[list[Dump]] = []
-    room = 0
-    for dump in dumps:
-        if not made or dump.size > room:
-            made.append([])
-            room = ROUND_BYTES
-        made[-1].append(dump)
-        room -= dump.size
-    return made
 
 
 @task(name="fetch", task_run_name="fetch objects", persist_result=False)
@@ -69,7 +56,7 @@ def fetch_round(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked) -> lis
 def _place(data: Layout, dump: Dump) -> Path:
     """Where an object is on the disk: a folder of its own, so that it keeps its name."""
     name = dump.path.rpartition("/")[2].encode()[-NAME_BYTES:].decode(errors="ignore")
-    return data.spool / hashlib.sha256(dump.path.encode()).hexdigest()[:16] / name
+    return data.spool / files.digest(dump.path)[:16] / name
 
 
 def _fetch(dump: Dump, to: Path) -> Fetched:

@@ -78,10 +78,9 @@ def _score_one(
     try:
         with no_text_in_errors(dump.name), _progress(dump) as on_rows, shelf.making(dump.table, dump.replaces) as data:
             return scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
-    except errors.StoreError as error:
-        shelf.check()  # it fails alone only if the others need not
-        return failed(dump, model.model_id, error)
     except errors.PipelineError as error:
+        if isinstance(error, errors.StoreError):
+            shelf.check()  # it fails alone only if the others need not
         return failed(dump, model.model_id, error)
 
 

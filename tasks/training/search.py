@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
@@ -12,29 +12,22 @@ from tasks.lib.candidates import FIT, NETWORK
 from tasks.running import environment
 from tasks.running.progress import send
 from tasks.training import caching
-from tasks.training.artifacts import Fitted, Pretrained, Start
+from tasks.training.artifacts import Fitted
 
 log = logging.getLogger(environment.LOGGER)
 
 
-class Trained(NamedTuple):
-    """A trained network, and what its training started from."""
-
-    fitted: Fitted
-    vectors: Start | None
-    pretrained: Pretrained | None
-
-
-def best_of(trials: Sequence[Trained]) -> Trained:
+def best_of(trials: Sequence[Fitted]) -> Fitted:
     """The one with the lowest validation loss; logs all of them, and sends their table to the UI, if there are several.
 
-    If one is not known yet, nor is the best, which is then that one.
+    If one is not known yet, nor is the best.
     """
-    unknown = [trial for trial in trials if trial.fitted is caching.UNKNOWN]
-    if unknown or len(trials) == 1:
-        return [*unknown, *trials][0]
-    best = min(trials, key=lambda trial: _loss(trial.fitted))
-    rows = [_row(number, trial.fitted, trial is best) for number, trial in enumerate(trials, start=1)]
+    if len(trials) == 1:
+        return trials[0]
+    if caching.UNKNOWN in trials:
+        return caching.UNKNOWN
+    best = min(trials, key=_loss)
+    rows = [_row(number, trial, trial is best) for number, trial in enumerate(trials, start=1)]
     for row in rows:
         log.info("%s", "  ".join(f"{name} {value}" for name, value in row.items() if value != ""))
     send(create_table_artifact, key="train-search", table=rows, description=f"{len(rows)} configurations tried")

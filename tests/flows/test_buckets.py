@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -128,10 +129,11 @@ def test_an_output_in_a_bucket_that_is_not_what_a_folder_has(
     caplog.set_level("INFO", "sentiment")
     for path in (*trained.root.glob("ledger*"), trained.scores):
         files.remove(path)
-    caplog.clear()
+    time.sleep(1)  # a bucket's times are whole seconds: of the same one, an export might be older than its table
+    for key in (key for key in bucket.keys("out/scores/_csv/") if key.endswith(".csv")):
+        bucket.put(key, bucket.get(key))
     score(options=options, data_dir=trained.root)
-    # An export that stands since the same second as its table is made again: a bucket's times are whole seconds.
-    assert [line for line in caplog.messages if "quarantined" in line] == []
+    assert "Nothing to do." in caplog.messages
     assert {key.removeprefix("out/") for key in bucket.keys("out/") if not key.endswith("/")} == stands.keys()
 
 

@@ -6,7 +6,9 @@ import os
 
 import pytest
 
+from tasks.lib.layout import Layout
 from tests.support import crash
+from tests.support.commands import TRAIN, run
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +21,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def stride(request: pytest.FixtureRequest) -> int:
     """From one kill to the next, in calls."""
     return int(request.param)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """A data folder in which a training ran that nothing disturbed. Not to be written to."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    status, output = run([*TRAIN, "--data-dir", str(folder / "data")], folder / "home")
+    assert status == 0, output
+    return Layout(folder / "data")

@@ -23,7 +23,7 @@ from pyarrow import fs
 
 from tasks.lib.layout import Layout
 from tests.support import buckets, faulty
-from tests.support.commands import SCORE, TRAIN, Command, check_one_line, run
+from tests.support.commands import SCORE, Command, check_one_line, run
 from tests.support.misbehaving import closed_port
 
 pytestmark = pytest.mark.slow
@@ -114,17 +114,9 @@ def answers(address: str) -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    folder = tmp_path_factory.mktemp("trained")
-    status, output = run([*TRAIN, "--data-dir", str(folder / "data")], folder / "home")
-    assert status == 0, output
-    return Layout(folder / "data")
-
-
 @pytest.fixture
-def data(trained_once: Layout, tmp_path: Path) -> Layout:
-    return Layout(Path(shutil.copytree(trained_once.root, tmp_path / "data")))
+def data(undisturbed: Layout, tmp_path: Path) -> Layout:
+    return Layout(Path(shutil.copytree(undisturbed.root, tmp_path / "data")))
 
 
 @pytest.fixture

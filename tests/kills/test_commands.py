@@ -26,15 +26,6 @@ pytestmark = pytest.mark.slow
 LONG_ROWS = 150_000
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """A data folder in which a training ran that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    status, output = run([*TRAIN, "--data-dir", str(folder / "data")], folder / "home")
-    assert status == 0, output
-    return Layout(folder / "data")
-
-
 @pytest.fixture
 def data(undisturbed: Layout, tmp_path: Path) -> Layout:
     """A copy of it with an empty inbox."""
