@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from tasks.lib.network import words
+from tasks.lib.scores import exports
 from tests.tools.year import dumps, reviews
 from tests.tools.year.reviews import Row
 
@@ -43,9 +44,10 @@ class People:
             open_ones = [record for record in records if not record[3]][:left]
             if not open_ones:
                 continue
-            known = self._labels_of({record[0] for record in open_ones}, day)
-            for record in open_ones:
-                record[3] = self._word(known[record[0]], chance)
+            row_ids = [exports.restored(record[0]) for record in open_ones]  # 57e35-14 stands there as '57e35-14
+            known = self._labels_of(set(row_ids), day)
+            for record, row_id in zip(open_ones, row_ids, strict=True):
+                record[3] = self._word(known[row_id], chance)
             _replace(path, [header, *records], "utf-8-sig")  # first: a label that is noted has to stand
             self._note(day, path.name, [(record[1], record[3]) for record in open_ones])
             left -= len(open_ones)
