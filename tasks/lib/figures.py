@@ -279,7 +279,8 @@ def _reviews(count: int | np.integer) -> str:
 
 def _png(figure: Figure) -> bytes:
     out = io.BytesIO()
-    # The plain strategy packs lines and text better than Pillow's own choice, which is made for photographs.
-    packing = {"compress_level": 9, "compress_type": zlib.Z_DEFAULT_STRATEGY}
+    # The plain strategy packs lines and text better than Pillow's own choice, which is made for photographs. Level 9
+    # would take 4 % off the size of a picture, and twice the time.
+    packing = {"compress_level": 4, "compress_type": zlib.Z_DEFAULT_STRATEGY}
     figure.savefig(out, format="png", metadata={"Software": None}, pil_kwargs=packing)
     return out.getvalue()

@@ -37,3 +37,7 @@ class Layout:
     def relative(self, path: Path) -> str:
         """The name of `path` as records hold it: relative to the data folder, with forward slashes."""
         return path.relative_to(self.root).as_posix()
+
+    def is_label(self, name: str) -> bool:
+        """Whether `name`, as records hold it, is in the folder of one's own labels, which nothing prunes."""
+        return name.startswith(f"{self.labels.name}/")

@@ -176,7 +176,11 @@ def unused_results(data: Layout, used: set[str]) -> list[Path]:
     Raises `InputError` if the disk does not give them.
     """
     results = [path for path in sorted(data.cache.glob("[!.]*")) if path.is_file()]
-    return [path for path in results if not all(pruning.is_used(name, used) for name in _made_files(path))]
+    return [
+        path
+        for path in results
+        if not all(data.is_label(name) or pruning.is_used(name, used) for name in _made_files(path))
+    ]
 
 
 def _made_files(result: Path) -> list[str]:

@@ -86,7 +86,8 @@ def write_bundle(
         "code": code_digest([*STAGES, "labels" if corpus.corpus == releases.OWN else "download", *stages]),
         "libraries": {name: version(name) for name in LIBRARIES},
         "made_of": made_of,
-        "used": sorted(name for record in records if record for name in record.made_files),
+        # Without the quarantine of the labels: nothing was learned from it, and the next training makes it anew.
+        "used": sorted(name for record in records if record for name in record.made_files if not data.is_label(name)),
     }
     measured = evaluation.metrics | {
         "baseline_accuracy": baseline.accuracy,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tasks.lib.config import FitConfig, ShardConfig
 from tasks.lib.layout import Layout
@@ -15,8 +17,16 @@ from tests.support.training import train_small
 
 @pytest.fixture(scope="session")
 def trained_once(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """A data folder with one trained model. Not to be written to: see `trained`."""
-    return train_small(tmp_path_factory.mktemp("trained"))
+    """A data folder with one trained model. Not to be written to: see `trained`.
+
+    The processes of pytest-xdist share it: the first one trains, the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    data = Layout(folder / "trained")
+    with FileLock(folder / "trained.lock"):
+        return data if releases.current_or_none(data.models) else train_small(data.root)
 
 
 @pytest.fixture

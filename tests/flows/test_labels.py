@@ -24,7 +24,7 @@ from tasks.lib.labels.sample import Chosen
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.network import words
-from tasks.training import caching, report
+from tasks.training import artifacts, caching, report
 from tests.support import labels
 from tests.support.training import SMALL, train_small
 
@@ -90,6 +90,9 @@ def test_own_reviews_on_another_side_or_of_another_weight(labelled_once: Layout,
     assert measured["own"]["accuracy"] == ((found["positive_probability"] >= 0.5) == found["label"]).mean()
     assert set(measured["own"]) == {"reviews", "accuracy", "loss", "auc", "calibration_error"}
     assert "labels" in made_of
+    reference = bundles.read_reference(data.models, model_id)
+    assert reference is not None
+    assert reference.rows == 400 + sides[1] + sides[2]
 
 
 def test_own_test_reviews_that_score_otherwise(labelled: Layout, sample: Path) -> None:
@@ -109,6 +112,13 @@ def test_a_row_with_an_unknown_label_that_is_lost(labelled_once: Layout) -> None
     assert stat.S_IMODE(table.parent.stat().st_mode) == 0o700
     (row,) = pq.read_table(table).to_pylist()
     assert (row["reason"], row["raw"]) == ("unknown_label", b"who knows,maybe\r\n")
+
+
+def test_a_model_made_of_a_quarantine_that_the_next_training_replaces(labelled: Layout) -> None:
+    used = bundles.read_bundle(labelled.models, releases.current_id(labelled.models))["used"]
+    assert not [name for name in used if name.startswith("labels/")]
+    unused = [path.name for path in artifacts.unused_results(labelled, {*used, "models"})]
+    assert not [name for name in unused if name.startswith("labels-")]  # that step is not run again after pruning
 
 
 def test_answers_that_change_nothing_and_train_again_or_are_not_reported(
@@ -180,7 +190,7 @@ def test_a_corpus_of_ones_own_that_knows_other_words(labelled: Layout, sample: P
     reference = bundles.read_reference(labelled.models, model_id)
     assert reference is not None
     drawn = [row.identity for row in in_doubt if row.at_random]
-    assert reference.rows == sum(own.side(identity) == 1 for identity in drawn)
+    assert reference.rows == sum(own.side(identity) > 0 for identity in drawn)
     score(paths=[labelled.labels / "mine.csv"], data_dir=labelled.root)
     (path,) = labelled.scores.glob(f"model={model_id}/*.parquet")
     known = pd.read_parquet(path)["known_tokens"]

@@ -32,8 +32,8 @@ def test_a_search_that_looks_at_the_test_reviews_or_forgets_what_it_tried(
 ) -> None:
     caplog.set_level("INFO", "sentiment")
     fit = FitConfig(epochs=2, device="cpu", batch_size=64)
-    train_small(trained.root, fit=fit, search=SearchConfig(search=3))
-    assert len(steps(caplog, "fit")) == 3
+    train_small(trained.root, fit=fit, search=SearchConfig(search=2))
+    assert len(steps(caplog, "fit")) == 2
     assert len(steps(caplog, "evaluate")) == 1
     rows = [line for line in caplog.messages if line.startswith("trial ")]
     losses = [float(line.split("val_loss ")[1].split()[0]) for line in rows]
@@ -43,8 +43,8 @@ def test_a_search_that_looks_at_the_test_reviews_or_forgets_what_it_tried(
     assert min(losses) in {round(loss, 4) for loss in published}
 
     caplog.clear()
-    train_small(trained.root, fit=fit, search=SearchConfig(search=3))
-    assert steps(caplog, "fit") == ["from the cache"] * 3
+    train_small(trained.root, fit=fit, search=SearchConfig(search=2))
+    assert steps(caplog, "fit") == ["from the cache"] * 2
 
 
 def test_a_search_that_is_explained_as_if_its_best_were_known(tmp_path: Path) -> None:

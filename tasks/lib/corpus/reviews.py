@@ -36,6 +36,12 @@ def usual(corpus: str, archive: Path, validation: int, labels: Path | None) -> n
     return ~np.concatenate([np.zeros(validation - len(doubted), np.bool_), doubted])
 
 
+def usual_test(corpus: str, archive: Path, labels: Path | None) -> Split | None:
+    """The test reviews of one's own that are like those that come, or None if there are no own ones."""
+    found = own_test(corpus, archive, labels)
+    return found.only(~found.doubted).split() if found else None
+
+
 def test(corpus: str, archive: Path) -> Split:
     """The test reviews of the corpus."""
     return own.load(archive).side("test").split() if corpus == OWN else imdb.load(archive)[1]

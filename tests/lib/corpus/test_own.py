@@ -99,3 +99,9 @@ def test_a_review_that_was_chosen_in_doubt_and_passes_for_a_usual_one(tmp_path: 
     joined = reviews.usual("imdb", tmp_path / "imdb.npz", 5 + len(expected), tmp_path / "own.npz")
     assert joined.tolist() == [True] * 5 + expected
     assert reviews.usual("imdb", tmp_path / "imdb.npz", 5, None).tolist() == [True] * 5
+    tested = [[number] for number, each in enumerate(IDENTITIES[:900]) if own.side(each) == 2 and each not in doubted]
+    for corpus, archive, labels in (("own", "own.npz", None), ("imdb", "imdb.npz", tmp_path / "own.npz")):
+        found = reviews.usual_test(corpus, tmp_path / archive, labels)
+        assert found is not None
+        assert list(found.ranks) == tested
+    assert reviews.usual_test("imdb", tmp_path / "imdb.npz", None) is None

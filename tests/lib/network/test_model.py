@@ -73,9 +73,8 @@ def test_a_resumed_training_with_another_dropout(folder: Path, tmp_path: Path) -
         epochs=2, batch_size=64, batches="like_length", schedule="cosine", weight_decay=0.01, gradient_norm=1.0
     )
     network = NetworkConfig(
-        cell="gru", bidirectional=True, embedding_dim=4, units=3, pooling="max_mean", word_dropout=0.2,
-        vector_dropout=0.2, head_dropout=0.5,
-    )  # fmt: skip
+        cell="gru", embedding_dim=4, units=3, pooling="max_mean", word_dropout=0.2, vector_dropout=0.2, head_dropout=0.5
+    )
 
     def datasets(first_epoch: int) -> Any:
         options: dict[str, Any] = {"shuffle_seed": 3, "first_epoch": first_epoch, "like_length": True}
