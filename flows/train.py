@@ -135,15 +135,17 @@ def pipeline(
     check_reading(corpus, network)
     labelled, own = reviews_of(step, corpus, found, labels)
     unlabelled = step(read_unlabelled, labelled, own, unlabelled_source(corpus)) if corpus.unlabelled else None
-    prepared = step(write_shards, labelled, own, shards)
-    reading = labelled, own, unlabelled
+    # Labels that only test change nothing before the evaluation.
+    learned = own if own is caching.UNKNOWN or (own and own.learned) else None
+    prepared = step(write_shards, labelled, learned, shards)
+    reading = labelled, learned, unlabelled
     vectors = step(learn_vectors, *reading, VectorsConfig.of(shards, network)) if network.vectors else None
     language = LanguageConfig.of(shards, network)
     pretrained = step(pretrain_network, *reading, vectors, language) if network.pretrain_epochs else None
     start = pretrained or vectors
     fitted = best_of([step(fit_network, prepared, start, *tried) for tried in ((network, fit), *others)])
-    baseline = step(evaluate_baseline, labelled, own, SplitConfig(validation_split=shards.validation_split))
-    calibrated = step(calibrate_network, labelled, own, prepared, fitted, baseline)
+    baseline = step(evaluate_baseline, labelled, learned, SplitConfig(validation_split=shards.validation_split))
+    calibrated = step(calibrate_network, labelled, learned, prepared, fitted, baseline)
     evaluation = step(evaluate_network, labelled, own, prepared, fitted, calibrated)
     plots = step(render_plots, fitted, evaluation, pretrained)
     made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)

@@ -12,7 +12,7 @@ from tasks.lib import errors, files, tokens
 from tasks.lib.config import LabelsConfig
 from tasks.lib.corpus import imdb, own, reviews
 from tasks.lib.corpus.own import Own
-from tasks.lib.corpus.unlabelled import Texts, joined
+from tasks.lib.corpus.unlabelled import Texts
 from tasks.lib.labels import answers, asked
 from tasks.lib.labels.answers import LabelFiles, Review
 from tasks.lib.layout import Layout
@@ -34,16 +34,23 @@ log = logging.getLogger(environment.LOGGER)
     cache_policy=MadeFrom(libraries=("numpy", "pyarrow")),
 )
 def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_dir: Path) -> Labels:
-    """Reads the labelled reviews and looks up their words; those that are in the corpus are left out."""
+    """Reads the labelled reviews and looks up their words.
+
+    Training reviews of the corpus are left out, and its test reviews only test.
+    """
     data = Layout(data_dir)
     kept, conflicts, quarantined = _read(data, found, config)
     word_index = tokens.read_word_index(data_dir / corpus.word_index)
     collected = _look_up(data, kept, word_index, config.labels_weight)
-    known = joined(*(Texts(*ngrams.flat(split.ranks)) for split in imdb.load(data_dir / corpus.archive)))
-    double = collected.texts.among(known)
-    collected = collected.only(~double)
+    train, test = (Texts(*ngrams.flat(split.ranks)) for split in imdb.load(data_dir / corpus.archive))
+    double = collected.texts.among(train)
     if double.any():
-        log.info("labels: left out %s that are reviews of the corpus", f"{double.sum():,}")
+        log.info("labels: left out %s that are training reviews of the corpus", f"{double.sum():,}")
+    collected = collected.only(~double)
+    tested = collected.texts.among(test)
+    if tested.any():
+        log.info("labels: %s are test reviews of the corpus, so they only test", f"{tested.sum():,}")
+    collected = collected.testing(tested)
     _log_sides(collected)
     path = _save(data, collected)
     return Labels(
@@ -51,6 +58,7 @@ def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_di
         made_files=quarantined | {data.relative(path): files.sha256(path)},
         path=data.relative(path),
         reviews=len(collected.labels),
+        learned=int((collected.sides != own.SIDES.index("test")).sum()),
         conflicts=conflicts,
     )
 
