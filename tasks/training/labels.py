@@ -23,6 +23,7 @@ from tasks.running import environment
 from tasks.training.artifacts import Corpus, Labels
 from tasks.training.caching import MadeFrom
 
+UNDECODABLE = "undecodable"
 QUARANTINE = "quarantine"  # in the folder of the labels
 
 log = logging.getLogger(environment.LOGGER)
@@ -92,6 +93,13 @@ def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -
     )
 
 
+def find_labels(data: Layout, review_column: str) -> LabelFiles | None:
+    """The files of labels as they are now, or None if there are none; warns of those that cannot be read as such."""
+    for name, advice in answers.refused(data.labels).items():
+        log.warning("%s: its labels are left out: %s", name, advice)
+    return answers.find(data.labels, review_column)
+
+
 def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[Review], int, dict[str, str]]:
     """The labelled reviews, how many of them had two labels, and the quarantine tables that were written."""
     contents = []
@@ -109,6 +117,8 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
                 made[data.relative(folder / name)] = files.sha256(temporary / name)
                 where = f" -> {data.relative(folder / name)}"
             log.info("%s: %s%s", file.name, content, where)
+            if any(span.reason == UNDECODABLE for span in content.spans):
+                log.warning("%s: not in UTF-8; name its encoding with --labels-encoding, such as cp1252", file.name)
     kept, conflicts = answers.merged(contents)
     if conflicts:
         log.warning("labels: %s reviews have two labels; the file that was modified last counts", f"{conflicts:,}")

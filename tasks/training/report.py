@@ -11,7 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.lib import errors
-from tasks.lib.labels import asked
+from tasks.lib.labels import answers, asked
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
 from tasks.running import environment
@@ -54,6 +54,7 @@ def report_training(
         f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
         + (SYNTHETIC if bundle.corpus == "sample" else ""),
         *([f"What people say of the reviews that {in_use} scored: right on {drawn}."] if drawn else []),
+        *(f"{name} in data/labels is left out: {advice}." for name, advice in answers.refused(data.labels).items()),
         "",
         f"| test reviews | this model | {before if old else 'current model before'} | n-gram baseline |",
         "| --- | ---: | ---: | ---: |",
