@@ -225,8 +225,8 @@ class LabelsConfig(StageConfig):
     )
     labels_encoding: str | None = Field(
         None,
-        description="Text encoding of the files in data/labels that are not in UTF-8, for example cp1252; default: their "
-        "rows with other bytes are quarantined.",
+        description="Text encoding of the files in data/labels that are not in UTF-8, for example cp1252; default: "
+        "their rows with other bytes are quarantined.",
     )
     labels_weight: float = Field(
         1.0, gt=0, le=1000, description="How much a review of data/labels counts in training beside one of the corpus."

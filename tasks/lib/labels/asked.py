@@ -2,8 +2,8 @@
 
 `to-label-<date>.csv` is for people. `.asked/to-label-<date>.json` has what they must not see: the label that the model
 gave each row, and whether the row was drawn at random. It also has the rows that were drawn at random and not asked for
-again, since they have a label, or will have one. They must not count before the others do, or the accuracy would be that
-of rows asked for before. So each goes with one of the others, named in `with`, and counts once that one is labelled.
+again, since they have a label, or will have one. They must not count before the new rows do, or the accuracy would be
+that of rows asked for before. So each goes with one of the new rows, named in `with`, and counts once that is labelled.
 """
 
 from __future__ import annotations

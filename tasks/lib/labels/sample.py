@@ -36,7 +36,7 @@ class Chosen(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """The rows to ask for, and those drawn at random that need no asking: asked for before, or known, or there twice."""
+    """The rows to ask for, and those drawn at random that need no asking: asked for before, known, or there twice."""
 
     rows: list[Chosen]
     again: list[Chosen]

@@ -67,14 +67,14 @@ def test_rows_asked_for_before_that_are_never_drawn(table: Path) -> None:
     first = draw(table, 100)
     before, known = {row.row_id for row in first}, {words.identity(text) for text in REVIEWS[:50]}
     counts = Counter[int]()
-    for seed in range(300):
+    for seed in range(150):
         rows, again = sample.draw([table], 40, np.random.default_rng(seed), before, known)
         drawn = [number(row) for row in [*rows, *again] if row.at_random]
         assert (len(rows), len(set(drawn)), len(drawn)) == (40, 20, 20)
         assert {row.row_id in before or number(row) < 50 for row in again} <= {True}
         assert not [row for row in rows if row.row_id in before or number(row) < 50]
         counts.update(drawn)
-    expected = 300 * 20 / COUNT
+    expected = 150 * 20 / COUNT
     chi_squared = sum((counts[each] - expected) ** 2 / expected for each in range(COUNT))
     assert chi_squared < COUNT + 4 * (2 * COUNT) ** 0.5
 
