@@ -68,7 +68,7 @@ def _known(data: Layout) -> tuple[set[str], set[str]]:
     """The row ids, and the identities of the reviews, that were asked for or are labelled."""
     row_ids, reviews = asked.row_ids(data.labels), set()
     for name, advice in answers.refused(data.labels).items():
-        log.warning("%s: its labels are left out: %s. Its rows are not asked for again.", name, advice)
+        log.warning("%s: its labels are left out: %s", name, advice)
     for path in answers.paths(data.labels):
         try:
             for row_id, review in answers.texts(path):

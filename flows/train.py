@@ -98,7 +98,7 @@ def train(
         bundle = pipeline(step, corpus, shards, network, fit, found, labels, others)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
-    log_training(data, bundle, verdict)
+    log_training(data, bundle, before, verdict)
     report_training(data, bundle, before, verdict, step.done)
     events.announce(data.models, before)
 

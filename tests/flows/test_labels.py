@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from flows import release
 from flows.score import score
 from flows.train import pipeline
 from tasks.lib import errors, tokens
@@ -131,6 +132,12 @@ def test_answers_that_change_nothing_and_train_again_or_are_not_reported(
     assert f"Own test reviews: {measured['accuracy']:.2%} of {measured['reviews']}" in caplog.messages
     assert f"| own accuracy | {measured['accuracy']:.2%} |  | |" in sent["train-report"].splitlines()
     assert f"reviews that {model_id} scored: right on {asked.Accuracy(1, 1)}." in sent["train-report"]
+    assert f"What people say of the reviews that {model_id} scored: right on {asked.Accuracy(1, 1)}" in caplog.messages
+    release.list_models(data_dir=labelled.root)
+    assert (
+        f"own test reviews {measured['accuracy']:.2%} of {measured['reviews']}  scored rows 100.0%"
+        in caplog.messages[-1]
+    )
 
 
 def test_files_without_labels_alone_that_train_again(trained: Layout) -> None:
