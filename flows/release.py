@@ -41,7 +41,7 @@ def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -
         log.info("No models in %s. Train one with `python flows/train.py`.", models)
     for model_id in known:
         mark = "*" if current and current.model_id == model_id else " "
-        own = f"  scored rows {measured[model_id]}" if model_id in measured else ""
+        own = f"  own reviews {measured[model_id]}" if model_id in measured else ""
         log.info("%s %-24s %s%s", mark, model_id, _facts(models, model_id), own)
 
 

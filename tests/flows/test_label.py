@@ -109,4 +109,4 @@ def test_an_accuracy_that_the_list_of_models_does_not_show(
     right = asked.accuracies(tmp_path / "labels")[model_id]
     assert right.rows == 20
     release.list_models(data_dir=tmp_path)
-    assert caplog.messages[-1].endswith(f"facts  scored rows {right}")
+    assert caplog.messages[-1].endswith(f"facts  own reviews {right}")
