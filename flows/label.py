@@ -49,12 +49,13 @@ def main(
                 "flows/score.py`, or name more days with --days."
             )
         row_ids, reviews = _known(data)
-        rows = sample.draw(tables, options.rows, np.random.default_rng(), row_ids, reviews)
-        if not rows:
+        drawn = sample.draw(tables, options.rows, np.random.default_rng(), row_ids, reviews)
+        if not drawn.rows:
             log.info("Nothing to ask for: the %s tables have no review that was not asked for before.", len(tables))
             return
-        path = asked.write(data.labels, now.date(), rows)
-    log.info("%s: %s rows to label. Write positive or negative into the column label.", path, f"{len(rows):,}")
+        path = asked.write(data.labels, now.date(), drawn.rows, drawn.again)
+    count = f"{len(drawn.rows):,}"
+    log.info("%s: %s rows to label. Write positive or negative into the column label.", path, count)
 
 
 def _tables(data: Layout, moment: datetime) -> list[Path]:
@@ -66,6 +67,8 @@ def _tables(data: Layout, moment: datetime) -> list[Path]:
 def _known(data: Layout) -> tuple[set[str], set[str]]:
     """The row ids, and the identities of the reviews, that were asked for or are labelled."""
     row_ids, reviews = asked.row_ids(data.labels), set()
+    for name, advice in answers.refused(data.labels).items():
+        log.warning("%s: its labels are left out: %s", name, advice)
     for path in answers.paths(data.labels):
         try:
             for row_id, review in answers.texts(path):

@@ -32,7 +32,7 @@ app = App(name="release.py", help=__doc__, version_flags=[], help_format="plaint
 
 @app.default
 def list_models(*, data_dir: command_line.DataDir = command_line.DEFAULT_DATA) -> None:
-    """List all models with their test accuracy; an asterisk marks the current one."""
+    """List all models with their test accuracy, and what your labels say; an asterisk marks the current one."""
     data = Layout(data_dir.resolve())
     models, measured = data.models, asked.accuracies(data.labels)
     current = releases.read_current(models)
@@ -51,7 +51,11 @@ def _facts(models: Path, model_id: str) -> str:
     except errors.ModelError as error:
         return f"damaged: {error}"
     measured = bundles.read_metrics(models, model_id)
-    return f"corpus {manifest['corpus']:<7} test accuracy {measured['accuracy']:.2%}  epochs {measured['epochs']}"
+    own = measured.get("own")
+    tested = f"  own test reviews {own['accuracy']:.2%} of {own['reviews']:,}" if own else ""
+    return (
+        f"corpus {manifest['corpus']:<7} test accuracy {measured['accuracy']:.2%}  epochs {measured['epochs']}{tested}"
+    )
 
 
 @app.command

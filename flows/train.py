@@ -37,7 +37,6 @@ from tasks.lib.config import (
     check_reading,
 )
 from tasks.lib.corpus.sources import sources, unlabelled_source
-from tasks.lib.labels import answers
 from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
@@ -50,7 +49,7 @@ from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
-from tasks.training.labels import own_corpus, read_labels
+from tasks.training.labels import find_labels, own_corpus, read_labels
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network
@@ -95,11 +94,11 @@ def train(
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
-        found = answers.find(data.labels, corpus.review_column)
+        found = find_labels(data, corpus.review_column)
         bundle = pipeline(step, corpus, shards, network, fit, found, labels, others)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
-    log_training(data, bundle, verdict)
+    log_training(data, bundle, before, verdict)
     report_training(data, bundle, before, verdict, step.done)
     events.announce(data.models, before)
 
@@ -135,15 +134,17 @@ def pipeline(
     check_reading(corpus, network)
     labelled, own = reviews_of(step, corpus, found, labels)
     unlabelled = step(read_unlabelled, labelled, own, unlabelled_source(corpus)) if corpus.unlabelled else None
-    prepared = step(write_shards, labelled, own, shards)
-    reading = labelled, own, unlabelled
+    # Labels that only test change nothing before the evaluation.
+    learned = own if own is caching.UNKNOWN or (own and own.learned) else None
+    prepared = step(write_shards, labelled, learned, shards)
+    reading = labelled, learned, unlabelled
     vectors = step(learn_vectors, *reading, VectorsConfig.of(shards, network)) if network.vectors else None
     language = LanguageConfig.of(shards, network)
     pretrained = step(pretrain_network, *reading, vectors, language) if network.pretrain_epochs else None
     start = pretrained or vectors
     fitted = best_of([step(fit_network, prepared, start, *tried) for tried in ((network, fit), *others)])
-    baseline = step(evaluate_baseline, labelled, own, SplitConfig(validation_split=shards.validation_split))
-    calibrated = step(calibrate_network, labelled, own, prepared, fitted, baseline)
+    baseline = step(evaluate_baseline, labelled, learned, SplitConfig(validation_split=shards.validation_split))
+    calibrated = step(calibrate_network, labelled, learned, prepared, fitted, baseline)
     evaluation = step(evaluate_network, labelled, own, prepared, fitted, calibrated)
     plots = step(render_plots, fitted, evaluation, pretrained)
     made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)
@@ -201,7 +202,7 @@ def main(
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
     if explain:
         explanation = caching.Explanation(Layout(data_dir.resolve()))
-        found = answers.find(explanation.data.labels, corpus.review_column)
+        found = find_labels(explanation.data, corpus.review_column)
         corpus, shards, network, fit, others = configured(preset, corpus, shards, network, fit, search)
         pipeline(explanation, corpus, shards, network, fit, found, labels, others)
         for step in explanation.done:

@@ -223,6 +223,11 @@ class LabelsConfig(StageConfig):
         multiple_of=5,
         description="The labels are stars, 5 or 10 at most; 3 of 5, and 5 and 6 of 10, are left out.",
     )
+    labels_encoding: str | None = Field(
+        None,
+        description="Text encoding of the files in data/labels that are not in UTF-8, for example cp1252; default: "
+        "their rows with other bytes are quarantined.",
+    )
     labels_weight: float = Field(
         1.0, gt=0, le=1000, description="How much a review of data/labels counts in training beside one of the corpus."
     )

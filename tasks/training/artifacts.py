@@ -95,10 +95,14 @@ class Unlabelled(Record):
 
 
 class Labels(Record):
-    """Labelled reviews of one's own, as ranks of words; `conflicts` of them had two labels."""
+    """Labelled reviews of one's own, as ranks of words.
+
+    `learned` of them are for training or validation, the others only test; `conflicts` had two labels.
+    """
 
     path: str
     reviews: int
+    learned: int
     conflicts: int
 
 

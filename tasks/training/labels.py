@@ -12,7 +12,7 @@ from tasks.lib import errors, files, tokens
 from tasks.lib.config import LabelsConfig
 from tasks.lib.corpus import imdb, own, reviews
 from tasks.lib.corpus.own import Own
-from tasks.lib.corpus.unlabelled import Texts, joined
+from tasks.lib.corpus.unlabelled import Texts
 from tasks.lib.labels import answers, asked
 from tasks.lib.labels.answers import LabelFiles, Review
 from tasks.lib.layout import Layout
@@ -23,6 +23,7 @@ from tasks.running import environment
 from tasks.training.artifacts import Corpus, Labels
 from tasks.training.caching import MadeFrom
 
+UNDECODABLE = "undecodable"
 QUARANTINE = "quarantine"  # in the folder of the labels
 
 log = logging.getLogger(environment.LOGGER)
@@ -34,16 +35,23 @@ log = logging.getLogger(environment.LOGGER)
     cache_policy=MadeFrom(libraries=("numpy", "pyarrow")),
 )
 def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_dir: Path) -> Labels:
-    """Reads the labelled reviews and looks up their words; those that are in the corpus are left out."""
+    """Reads the labelled reviews and looks up their words.
+
+    Training reviews of the corpus are left out, and its test reviews only test.
+    """
     data = Layout(data_dir)
     kept, conflicts, quarantined = _read(data, found, config)
     word_index = tokens.read_word_index(data_dir / corpus.word_index)
     collected = _look_up(data, kept, word_index, config.labels_weight)
-    known = joined(*(Texts(*ngrams.flat(split.ranks)) for split in imdb.load(data_dir / corpus.archive)))
-    double = collected.texts.among(known)
-    collected = collected.only(~double)
+    train, test = (Texts(*ngrams.flat(split.ranks)) for split in imdb.load(data_dir / corpus.archive))
+    double = collected.texts.among(train)
     if double.any():
-        log.info("labels: left out %s that are reviews of the corpus", f"{double.sum():,}")
+        log.info("labels: left out %s that are training reviews of the corpus", f"{double.sum():,}")
+    collected = collected.only(~double)
+    tested = collected.texts.among(test)
+    if tested.any():
+        log.info("labels: %s are test reviews of the corpus, so they only test", f"{tested.sum():,}")
+    collected = collected.testing(tested)
     _log_sides(collected)
     path = _save(data, collected)
     return Labels(
@@ -51,6 +59,7 @@ def read_labels(corpus: Corpus, found: LabelFiles, config: LabelsConfig, data_di
         made_files=quarantined | {data.relative(path): files.sha256(path)},
         path=data.relative(path),
         reviews=len(collected.labels),
+        learned=int((collected.sides != own.SIDES.index("test")).sum()),
         conflicts=conflicts,
     )
 
@@ -84,6 +93,13 @@ def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -
     )
 
 
+def find_labels(data: Layout, review_column: str) -> LabelFiles | None:
+    """The files of labels as they are now, or None if there are none; warns of those that cannot be read as such."""
+    for name, advice in answers.refused(data.labels).items():
+        log.warning("%s: its labels are left out: %s", name, advice)
+    return answers.find(data.labels, review_column)
+
+
 def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[Review], int, dict[str, str]]:
     """The labelled reviews, how many of them had two labels, and the quarantine tables that were written."""
     contents = []
@@ -101,6 +117,8 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
                 made[data.relative(folder / name)] = files.sha256(temporary / name)
                 where = f" -> {data.relative(folder / name)}"
             log.info("%s: %s%s", file.name, content, where)
+            if any(span.reason == UNDECODABLE for span in content.spans):
+                log.warning("%s: not in UTF-8; name its encoding with --labels-encoding, such as cp1252", file.name)
     kept, conflicts = answers.merged(contents)
     if conflicts:
         log.warning("labels: %s reviews have two labels; the file that was modified last counts", f"{conflicts:,}")

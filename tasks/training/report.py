@@ -11,7 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.lib import errors
-from tasks.lib.labels import asked
+from tasks.lib.labels import answers, asked
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles
 from tasks.running import environment
@@ -24,14 +24,16 @@ log = logging.getLogger(environment.LOGGER)
 SYNTHETIC = "The sample corpus is synthetic: these numbers mean nothing."
 
 
-def log_training(data: Layout, bundle: Bundle, verdict: dict[str, str]) -> None:
-    """Logs the results and where they are."""
+def log_training(data: Layout, bundle: Bundle, before: str | None, verdict: dict[str, str]) -> None:
+    """Logs the results and where they are. `before` is the model current until then."""
     folder = data.root / bundle.folder
     log.info("Test accuracy: %.2f%%", 100 * bundle.metrics["accuracy"])
     log.info("Test loss: %.4f", bundle.metrics["loss"])
     log.info("Baseline accuracy: %.2f%% (n-grams, logistic regression)", 100 * bundle.metrics["baseline_accuracy"])
     if own := bundle.metrics.get("own"):
         log.info("Own test reviews: %.2f%% of %s", 100 * own["accuracy"], f"{own['reviews']:,}")
+    if said := _what_people_say(data, before or bundle.model_id):
+        log.info(said)
     if bundle.corpus == "sample":
         log.info(SYNTHETIC)
     log.info("Verdict: %s (%s)", verdict["verdict"], verdict["reason"])
@@ -46,14 +48,14 @@ def report_training(
     """Sends the report with its plots, and the table of the epochs. `before` is the model current until then."""
     folder, new = data.root / bundle.folder, bundle.metrics
     old = _metrics(data.models, before) if before and before != bundle.model_id else {}
-    in_use = before or bundle.model_id
-    drawn = asked.accuracies(data.labels).get(in_use)
+    said = _what_people_say(data, before or bundle.model_id)
     lines = [
         f"# {bundle.model_id}: {verdict['verdict']}",
         f"Reason: {verdict['reason']}. Trained on the {bundle.corpus} corpus, on {new['device']}, in "
         f"{new['seconds']:.1f} s: {new['epochs']} epochs, the best was number {new['best_epoch']}. "
         + (SYNTHETIC if bundle.corpus == "sample" else ""),
-        *([f"What people say of the reviews that {in_use} scored: right on {drawn}."] if drawn else []),
+        *([f"{said}."] if said else []),
+        *(f"{name} in data/labels is left out: {advice}." for name, advice in answers.refused(data.labels).items()),
         "",
         f"| test reviews | this model | {before if old else 'current model before'} | n-gram baseline |",
         "| --- | ---: | ---: | ---: |",
@@ -86,6 +88,12 @@ def report_training(
         table=_rows(folder / "history.csv"),
         description=f"The epochs of {bundle.model_id}",
     )
+
+
+def _what_people_say(data: Layout, model_id: str) -> str:
+    """How good the model is on the rows that were drawn at random, if some are labelled; or ""."""
+    drawn = asked.accuracies(data.labels).get(model_id)
+    return f"What people say of the reviews that {model_id} scored: right on {drawn}" if drawn else ""
 
 
 def _own_rows(new: dict[str, Any], old: dict[str, Any]) -> list[str]:

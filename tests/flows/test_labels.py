@@ -14,11 +14,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from flows import release
 from flows.score import score
 from flows.train import pipeline
-from tasks.lib import errors
+from tasks.lib import errors, tokens
 from tasks.lib.config import CorpusConfig, LabelsConfig, ReleaseConfig
-from tasks.lib.corpus import own, shards
+from tasks.lib.corpus import imdb, own, shards
 from tasks.lib.labels import answers, asked
 from tasks.lib.labels.sample import Chosen
 from tasks.lib.layout import Layout
@@ -141,6 +142,11 @@ def test_answers_that_change_nothing_and_train_again_or_are_not_reported(
     assert f"Own test reviews: {measured['accuracy']:.2%} of {measured['reviews']}" in caplog.messages
     assert f"| own accuracy | {measured['accuracy']:.2%} |  | |" in sent["train-report"].splitlines()
     assert f"reviews that {model_id} scored: right on {asked.Accuracy(1, 1)}." in sent["train-report"]
+    assert f"What people say of the reviews that {model_id} scored: right on {asked.Accuracy(1, 1)}" in caplog.messages
+    release.list_models(data_dir=labelled.root)
+    assert f"own test reviews {measured['accuracy']:.2%} of {measured['reviews']}  own reviews 100.0%" in "\n".join(
+        caplog.messages
+    )
 
 
 def test_files_without_labels_alone_that_train_again(trained: Layout) -> None:
@@ -150,12 +156,25 @@ def test_files_without_labels_alone_that_train_again(trained: Layout) -> None:
     assert bundles.model_ids(trained.models) == [model_id]
 
 
-def test_a_test_review_of_the_corpus_that_is_trained_on(trained: Layout, sample: Path) -> None:
-    trained.labels.mkdir()
+def test_a_review_of_the_corpus_that_is_trained_on_again_or_does_not_test(
+    trained: Layout, sample: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = releases.current_id(trained.models)
+    word = {rank: word for word, rank in tokens.read_word_index(sample / "word_index.json").items()}
+    learned = imdb.load(sample / "corpus.npz")[0].ranks[:20]
+    labels.write(trained.labels / "learned.csv", [[" ".join(word[rank] for rank in ranks), "1"] for ranks in learned])
     shutil.copy(sample / "reviews-test.csv.gz", trained.labels)
-    model_id = releases.current_id(trained.models)
+    caplog.set_level("INFO", "sentiment")
     train_small(trained.root)
-    assert bundles.model_ids(trained.models) == [model_id]
+    assert "labels: left out 20 that are training reviews of the corpus" in caplog.messages
+    assert "labels: 500 reviews, 0 train, 0 validation, 500 test" in caplog.messages
+    steps = {line.split()[0]: line for line in caplog.messages if line.strip()}
+    assert [name for name in ("prepare", "fit", "baseline", "calibrate") if "from the cache" not in steps[name]] == []
+    (model_id,) = set(bundles.model_ids(trained.models)) - {before}
+    made_of, made_of_before = (bundles.read_bundle(trained.models, name)["made_of"] for name in (model_id, before))
+    assert made_of["weights"] == made_of_before["weights"]
+    measured = bundles.read_metrics(trained.models, model_id)
+    assert (measured["own"]["reviews"], measured["own"]["accuracy"]) == (500, measured["accuracy"])
 
 
 @pytest.mark.parametrize("count", [0, 199])

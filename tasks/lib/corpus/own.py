@@ -48,6 +48,10 @@ class Own(NamedTuple):
         """The reviews of one side."""
         return self.only(self.sides == SIDES.index(name))
 
+    def testing(self, which: npt.NDArray[np.bool_]) -> Own:
+        """The same reviews, with these on the test side, whatever their identity says."""
+        return self._replace(sides=np.where(which, np.uint8(SIDES.index("test")), self.sides))
+
     def split(self) -> Split:
         """The reviews as a split of a corpus."""
         ranks = np.empty(len(self.lengths), object)

@@ -36,7 +36,7 @@ class Header:
     below: list[str]  # the next record
 
 
-def check_options(encoding: str, delimiter: str | None) -> str:
+def check_options(encoding: str, delimiter: str | None, option: str = "--encoding") -> str:
     """The encoding by its usual name. Raises InputError for a delimiter or an encoding that dumps cannot have."""
     if delimiter not in (None, *DELIMITERS):
         raise InputError(f"--delimiter: expected a comma, a semicolon or a tab, found {delimiter!r}.")
@@ -45,7 +45,7 @@ def check_options(encoding: str, delimiter: str | None) -> str:
         if _ASCII.encode().decode(encoding) == _ASCII:
             # The mark is read with the header; this would take one off every line.
             return codecs.lookup(encoding).name.removesuffix("-sig")
-    found = f"--encoding: expected one that extends ASCII, such as utf-8 or cp1252, found {encoding!r}"
+    found = f"{option}: expected one that extends ASCII, such as utf-8 or cp1252, found {encoding!r}"
     raise InputError(f"{found}. Convert the file to UTF-8.")
 
 
@@ -69,7 +69,8 @@ def find(name: str, head: bytes, review_column: str, encoding: str, delimiter: s
                 tried = [_parse(head, match.start(), each, encoding, review_column) for each in delimiter or delimiters]
             except UnicodeDecodeError as error:
                 found = f"{name}: the header is not valid {encoding}"
-                raise InputError(f"{found}. Name the file's encoding with --encoding, such as cp1252.") from error
+                advice = "Name the file's encoding, such as cp1252, with --encoding (of labels: --labels-encoding)."
+                raise InputError(f"{found}. {advice}") from error
             best = max(tried, key=lambda header: (bool(header.matches), len(header.names)))
             if best.end >= HEAD_LIMIT:
                 raise InputError(f"{name}: no header line within the first {HEAD_LIMIT} bytes. Is it a review dump?")

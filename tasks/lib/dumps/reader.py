@@ -17,7 +17,7 @@ NOT_A_DUMP = (
 )
 # What holds reviews and is not read: whoever put it there has to be told, not only that some file is no dump.
 _REFUSED = {
-    r"\.xlsx?$": "workbooks are not read; save its sheet as CSV UTF-8",
+    r"\.(xls[xmb]?|ods|fods|numbers)$": "workbooks are not read; save its sheet as CSV UTF-8",
     r"\.zip$": "ZIP archives are not read; unpack it, and pack each file with gzip if it has to be small",
     r"\.parquet\.(gz|zst|bz2)$": "Parquet is compressed within itself; unpack the file",
 }

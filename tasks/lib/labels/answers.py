@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.lib import errors, files
 from tasks.lib.config import LabelsConfig
-from tasks.lib.dumps import reader
+from tasks.lib.dumps import header, reader
 from tasks.lib.dumps.blocks import Options, Span
-from tasks.lib.dumps.header import listed
+from tasks.lib.dumps.packing import Stream
 from tasks.lib.network import words
 from tasks.lib.scores import exports
 
@@ -98,6 +99,16 @@ def paths(folder: Path) -> list[Path]:
         return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
+def refused(folder: Path) -> dict[str, str]:
+    """The files of the folder that are likely to hold labels in a form that is not read, and what to do with each.
+
+    Raises `InputError` if the disk does not give them.
+    """
+    with files.input_errors(folder):
+        names = sorted(errors.printable(path.name) for path in folder.glob("[!.]*") if path.is_file())
+    return {name: advice for name in names if (advice := reader.refusal(name))}
+
+
 def find(folder: Path, review_column: str) -> LabelFiles | None:
     """The files of the folder as they are now, or None if there are none. Raises `InputError`."""
     with files.input_errors(folder):
@@ -108,10 +119,11 @@ def find(folder: Path, review_column: str) -> LabelFiles | None:
 def read(path: Path, review_column: str, config: LabelsConfig, sha256: str = "") -> Content:
     """Reads a file of labels; a row whose label is none of the known values is quarantined as `unknown_label`.
 
+    `config.labels_encoding` is for files that are not in UTF-8: those that are may stand beside them.
     Raises `InputError` if it is no dump with these columns, or not the file of that sha256; `OutputError` if not every
     row is accounted for.
     """
-    with reader.open(path, Options(review_column=review_column)) as dump:
+    with reader.open(path, Options(review_column, _encoding(path, config.labels_encoding))) as dump:
         column = _column(path.name, dump.header, config.label_column)
         dump.quarantine(lambda fields: _fault(fields[column], column, config.stars))
         content = Content([], [])
@@ -173,6 +185,27 @@ def merged(contents: Iterable[Content]) -> tuple[list[Review], int]:
     return kept, len(conflicts)
 
 
+def _encoding(path: Path, other: str | None) -> str:
+    """UTF-8, or the other encoding if there is one and the file is not in UTF-8."""
+    if other is None:
+        return "utf-8"
+    other = header.check_options(other, None, "--labels-encoding")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    stream = Stream(path)
+    try:
+        for number, piece in enumerate(stream.pieces()):
+            if number == 0 and piece.startswith(codecs.BOM_UTF8):
+                break  # it says so itself: other bytes in it are damage
+            decoder.decode(piece)
+        else:
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return other
+    finally:
+        stream.close()
+    return "utf-8"
+
+
 def _fault(cell: str, column: int, stars: int | None) -> tuple[str, str] | None:
     if meaning(cell, stars) is not None:
         return None
@@ -180,22 +213,22 @@ def _fault(cell: str, column: int, stars: int | None) -> tuple[str, str] | None:
     return UNKNOWN_LABEL, f"field {column + 1}: expected {expected}, or none yet; found another value"
 
 
-def _row_ids(header: Sequence[str], rows: Sequence[list[str]]) -> list[str]:
-    if ROW_ID not in header:
+def _row_ids(names: Sequence[str], rows: Sequence[list[str]]) -> list[str]:
+    if ROW_ID not in names:
         return [""] * len(rows)
-    column = header.index(ROW_ID)
+    column = names.index(ROW_ID)
     return [exports.restored(row[column]) for row in rows]
 
 
-def _column(name: str, header: Sequence[str], wanted: str | None) -> int:
+def _column(name: str, names: Sequence[str], wanted: str | None) -> int:
     """Which column has the labels: one of that name, or else one that differs in case and surrounding spaces only."""
-    folded = [each.strip().casefold() for each in header]
+    folded = [each.strip().casefold() for each in names]
     for candidate in [wanted] if wanted else COLUMNS:
-        if candidate in header:
-            return header.index(candidate)
+        if candidate in names:
+            return names.index(candidate)
         if (other := candidate.strip().casefold()) in folded:
             return folded.index(other)
     expected = repr(wanted) if wanted else " or ".join(map(repr, COLUMNS))
     raise errors.InputError(
-        f"{name}: no column {expected} with labels (found: {listed(header)}). Name it with --label-column."
+        f"{name}: no column {expected} with labels (found: {header.listed(names)}). Name it with --label-column."
     )

@@ -1,4 +1,8 @@
-"""Which scored rows to ask labels for: half of them at random, half where the model doubts most."""
+"""Which scored rows to ask labels for: half of them at random, half where the model doubts most.
+
+The random half is drawn from all rows, also from those that were asked for before: without them it would lack those in
+doubt, and the model would look better than it is. They are not asked for again; the labels that they have count.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,13 @@ class Chosen(NamedTuple):
     at_random: bool
 
 
+class Drawn(NamedTuple):
+    """The rows to ask for, and those drawn at random that need no asking: asked for before, known, or there twice."""
+
+    rows: list[Chosen]
+    again: list[Chosen]
+
+
 class Batch(NamedTuple):
     """Rows of a table: how far each probability is from the threshold, and the row at a position, which takes time."""
 
@@ -52,28 +63,35 @@ def draw(
     random: np.random.Generator,
     asked: Container[str] = (),
     known: Container[str] = (),
-) -> list[Chosen]:
-    """At most `count` rows of the tables in random order, no review twice: half at random, half nearest the threshold.
+) -> Drawn:
+    """At most `count` rows of the tables to ask for, in random order, no review twice.
 
-    Left out are rows whose `row_id` was asked for, and reviews whose identity is known. Memory does not grow with the
-    tables. Raises `InputError` if a table is damaged.
+    Half as many are drawn at random from all rows. Of these, a row whose `row_id` was asked for is not to be asked for
+    again, nor is a review whose identity is known. The rows nearest the threshold fill up the count. Memory does not
+    grow with the tables. Raises `InputError` if a table is damaged.
     """
-    by_chance, in_doubt = _Best((count + 1) // 2, asked, known), _Best(count, asked, known)
+
+    def is_new(row: Chosen) -> bool:
+        return row.row_id not in asked and row.identity not in known
+
+    by_chance, in_doubt = _Best((count + 1) // 2), _Best(count, is_new, once=True)
     for path in paths:
         for batch in _batches(path):
             by_chance.offer(random.random(len(batch.doubts)), batch.row)
             in_doubt.offer(batch.doubts, batch.row)
-    chosen = [row._replace(at_random=True) for row in by_chance.rows()]
-    taken = {row.identity for row in chosen}
-    chosen += [row for row in in_doubt.rows() if row.identity not in taken][: count - len(chosen)]
-    return [chosen[position] for position in random.permutation(len(chosen))]
+    drawn = [row._replace(at_random=True) for row in by_chance.rows()]
+    firsts = {row.identity: row for row in reversed(drawn) if is_new(row)}
+    rows = list(firsts.values())
+    again = [row for row in drawn if firsts.get(row.identity) is not row]
+    rows += [row for row in in_doubt.rows() if row.identity not in firsts][: count - len(rows)]
+    return Drawn([rows[position] for position in random.permutation(len(rows))], again)
 
 
 class _Best:
-    """The rows with the smallest values, `size` at most, no review twice."""
+    """The rows with the smallest values, `size` at most, of those that are wanted; with `once`, no review twice."""
 
-    def __init__(self, size: int, asked: Container[str], known: Container[str]) -> None:
-        self._size, self._asked, self._known = size, asked, known
+    def __init__(self, size: int, wanted: Callable[[Chosen], bool] = lambda row: True, once: bool = False) -> None:
+        self._size, self._wanted, self._once = size, wanted, once
         self._heap: list[tuple[float, str, Chosen]] = []  # the largest value first: heapq has the smallest there
         self._held: set[str] = set()
 
@@ -83,12 +101,12 @@ class _Best:
             if len(self._heap) == self._size and value >= -self._heap[0][0]:
                 return
             found = row(position)
-            if found.row_id in self._asked or found.identity in self._known or found.identity in self._held:
+            if (self._once and found.identity in self._held) or not self._wanted(found):
                 continue
             heapq.heappush(self._heap, (-value, found.row_id, found))
             self._held.add(found.identity)
             if len(self._heap) > self._size:
-                self._held.remove(heapq.heappop(self._heap)[2].identity)
+                self._held.discard(heapq.heappop(self._heap)[2].identity)
 
     def rows(self) -> list[Chosen]:
         """The rows, that of the smallest value first."""

@@ -39,6 +39,16 @@ def test_a_review_that_changes_sides_when_others_come() -> None:
     assert sorted(each for side in many.values() for each in side) == list(range(1000))
 
 
+def test_a_test_review_of_the_corpus_that_its_words_put_on_another_side() -> None:
+    mine = collected(300)
+    tested = np.arange(300) % 3 == 0
+    moved = mine.testing(tested)
+    assert moved.sides.dtype == mine.sides.dtype
+    assert numbers(moved.side("test").split()) == numbers(mine.side("test").split()) | set(range(0, 300, 3))
+    for name in ("train", "validation"):
+        assert numbers(moved.side(name).split()) == numbers(mine.side(name).split()) - set(range(0, 300, 3))
+
+
 def test_a_label_that_parts_from_its_review() -> None:
     for name in own.SIDES:
         split = collected(100).side(name).split()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -97,6 +98,42 @@ def test_labels_in_another_form_that_are_read_otherwise(tmp_path: Path) -> None:
     rows, spans = answers.read(tmp_path / "a.parquet", "review", CONFIG)
     assert (rows, [(span.reason, span.first_line) for span in spans]) == (expected, [("unknown_label", 4)])
     assert "5" not in spans[0].detail
+
+
+def test_a_spreadsheet_that_saves_another_encoding(tmp_path: Path) -> None:
+    text = 'review,label\r\n"café, très bon",1\r\nplain,0\r\n'
+    (tmp_path / "cp1252.csv").write_text(text, encoding="cp1252")
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode("cp1252")))
+    (tmp_path / "utf8.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "mark.csv").write_text(text, encoding="utf-8-sig")
+    config = LabelsConfig(labels_encoding="cp1252")
+    for path in sorted(tmp_path.iterdir()):
+        rows, spans = answers.read(path, "review", config)
+        assert (rows, spans) == ([("", "café, très bon", "positive"), ("", "plain", "negative")], []), path.name
+    rows, spans = answers.read(tmp_path / "cp1252.csv", "review", CONFIG)
+    assert ([row.review for row in rows], [span.reason for span in spans]) == (["plain"], ["undecodable"])
+
+
+def test_a_damaged_row_that_has_its_whole_file_read_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffreview,label\ncafé,1\n".encode() + b"caf\xe9,1\n")
+    rows, spans = answers.read(path, "review", LabelsConfig(labels_encoding="cp1252"))
+    assert ([row.review for row in rows], [span.reason for span in spans]) == (["café"], ["undecodable"])
+
+
+def test_an_encoding_that_files_of_labels_cannot_have(tmp_path: Path) -> None:
+    path = labels.write(tmp_path / "a.csv", [["good", "1"]])
+    with pytest.raises(errors.InputError, match="--labels-encoding: expected one that extends ASCII"):
+        answers.read(path, "review", LabelsConfig(labels_encoding="utf-16"))
+
+
+def test_labels_in_a_form_that_is_not_read_of_which_nobody_learns(tmp_path: Path) -> None:
+    assert answers.refused(tmp_path / "nowhere") == {}
+    for name in ("a.csv", "a.xlsx", "b.ODS", "c.zip", "notes.txt", ".~lock.a.xlsx#"):
+        (tmp_path / name).touch()
+    advice = answers.refused(tmp_path)
+    assert list(advice) == ["a.xlsx", "b.ODS", "c.zip"]
+    assert advice["a.xlsx"] == advice["b.ODS"] == "workbooks are not read; save its sheet as CSV UTF-8"
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:

@@ -7,11 +7,14 @@ import stat
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tasks.lib.config import LabelsConfig
-from tasks.lib.labels import answers, asked
+from tasks.lib.labels import answers, asked, sample
 from tasks.lib.labels.sample import Chosen
+from tasks.lib.network import words
+from tests.support import labels
 
 DAY = date(2026, 11, 27)
 REVIEWS = ["=1+1", "'=2", "- fine\r\nand\rgood", 'and, "quotes"', "'tis", "''", "\rx", "plain", "007", "'3/4", "1e5"]
@@ -28,12 +31,12 @@ def rows() -> list[Chosen]:
     return [chosen(review, number, at_random=number % 2 == 0) for number, review in enumerate(REVIEWS)]
 
 
-def answer(path: Path, labels: list[str]) -> None:
+def answer(path: Path, given: list[str]) -> None:
     """Fills in the labels, as a person does."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = csv.reader(file)
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *([*row[:-1], label] for row, label in zip(rows, labels, strict=True))])
+        csv.writer(file).writerows([header, *([*row[:-1], label] for row, label in zip(rows, given, strict=True))])
 
 
 def test_a_review_that_a_spreadsheet_runs_or_that_comes_back_altered(tmp_path: Path, rows: list[Chosen]) -> None:
@@ -112,6 +115,66 @@ def test_an_accuracy_without_its_figures() -> None:
 
 def test_a_review_that_was_asked_for_in_doubt_and_counts_as_drawn(tmp_path: Path) -> None:
     rows = [chosen("one", 1)._replace(identity="a"), chosen("two", 2, at_random=False)._replace(identity="b")]
+    rows.append(chosen("three", 3, at_random=False)._replace(identity="c"))
     asked.write(tmp_path, DAY, rows)
     (tmp_path / asked.FOLDER / "damaged.json").write_text("{")
+    assert asked.doubted(tmp_path) == {"b", "c"}
+    asked.write(tmp_path, DAY, [chosen("four", 4)], [rows[2]._replace(at_random=True)])
     assert asked.doubted(tmp_path) == {"b"}
+
+
+def test_a_row_drawn_again_that_counts_before_those_drawn_with_it_or_never(tmp_path: Path) -> None:
+    first = asked.write(tmp_path, DAY, [chosen("sure", 1), chosen("unsure", 2, at_random=False)])
+    answer(first, ["pos", "neg"])
+    again = [chosen("sure", 1), chosen("unsure", 2)]
+    second = asked.write(
+        tmp_path, DAY, [chosen("doubt", 3, at_random=False), chosen("new", 4), chosen("more", 5)], again
+    )
+    assert asked.row_ids(tmp_path) == {f"{'0' * 16}-{number}" for number in range(1, 6)}
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(1, 1)}
+    answer(second, ["pos", "pos", ""])
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(3, 3)}  # `sure` of either draw, and `new`
+    answer(second, ["pos", "pos", "pos"])
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(4, 5)}
+
+
+def test_a_row_drawn_again_whose_label_came_from_elsewhere(tmp_path: Path) -> None:
+    known = chosen("Known!", 1)._replace(identity=words.identity("known"))
+    path = asked.write(tmp_path, DAY, [chosen("new", 2)], [known])
+    answer(path, ["pos"])
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(1, 1)}
+    labels.write(tmp_path / "mine.csv", [["known", "neg"]])
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(1, 2)}
+
+
+def test_a_row_in_another_encoding_that_does_not_count(tmp_path: Path) -> None:
+    path = asked.write(tmp_path, DAY, [chosen("très bon", 1)])
+    answer(path, ["pos"])
+    path.write_bytes(path.read_bytes().decode("utf-8-sig").encode("cp1252"))
+    assert asked.accuracies(tmp_path) == {"gru-1": asked.Accuracy(1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("population", "rows", "draws", "points"),
+    [(400, 160, 25, 1.5), pytest.param(2000, 800, 200, 0.5, marks=pytest.mark.slow)],
+)
+def test_an_accuracy_that_is_too_high_once_the_rows_in_doubt_were_asked_for(
+    tmp_path: Path, population: int, rows: int, draws: int, points: float
+) -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.random(population)
+    positive = random.random(population) < probabilities  # a model that is right on 75 %, and on 50 % of those in doubt
+    truth = {f"review {number}": "pos" if positive[number] else "neg" for number in range(population)}
+    table = labels.table(tmp_path, list(truth), probabilities.tolist())
+    found = []
+    for number in range(draws):
+        folder = tmp_path / str(number)
+        for _ in range(2):
+            drawn = sample.draw([table], rows, random, asked.row_ids(folder))
+            path = asked.write(folder, DAY, *drawn)
+            answer(path, [truth[row.review] for row in drawn.rows])
+        accuracy = asked.accuracies(folder)["gru-1"]
+        found.append(accuracy.right / accuracy.rows)
+        assert accuracy.rows == rows
+    expected = np.mean((probabilities >= 0.5) == positive)
+    assert 100 * abs(np.mean(found) - expected) < points

@@ -26,7 +26,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def draw(table: Path, count: int, seed: int = 0, **left_out: set[str]) -> list[sample.Chosen]:
-    return sample.draw([table], count, np.random.default_rng(seed), **left_out)
+    return sample.draw([table], count, np.random.default_rng(seed), **left_out).rows
 
 
 def number(row: sample.Chosen) -> int:
@@ -63,10 +63,28 @@ def test_a_row_that_is_asked_for_again(table: Path) -> None:
     assert draw(table, 5, known={words.identity(text) for text in REVIEWS}) == []
 
 
+def test_rows_asked_for_before_that_are_never_drawn(table: Path) -> None:
+    first = draw(table, 100)
+    before, known = {row.row_id for row in first}, {words.identity(text) for text in REVIEWS[:50]}
+    counts = Counter[int]()
+    for seed in range(150):
+        rows, again = sample.draw([table], 40, np.random.default_rng(seed), before, known)
+        drawn = [number(row) for row in [*rows, *again] if row.at_random]
+        assert (len(rows), len(set(drawn)), len(drawn)) == (40, 20, 20)
+        assert {row.row_id in before or number(row) < 50 for row in again} <= {True}
+        assert not [row for row in rows if row.row_id in before or number(row) < 50]
+        counts.update(drawn)
+    expected = 150 * 20 / COUNT
+    chi_squared = sum((counts[each] - expected) ** 2 / expected for each in range(COUNT))
+    assert chi_squared < COUNT + 4 * (2 * COUNT) ** 0.5
+
+
 def test_the_same_review_twice(tmp_path: Path) -> None:
     table = labels.table(tmp_path, ["Good!", "good", "bad", "GOOD"], [0.5, 0.5, 0.9, 0.51])
-    rows = draw(table, 4)
+    rows, again = sample.draw([table], 8, np.random.default_rng(0))
     assert sorted(row.review.lower()[:3] for row in rows) == ["bad", "goo"]
+    assert [row.review.lower()[:4] for row in again] == ["good", "good"]
+    assert {row.at_random for row in [*rows, *again]} == {True}
 
 
 def test_facts_of_another_row(table: Path) -> None:

@@ -55,7 +55,8 @@ def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("r.xlsx", "save its sheet as CSV"), ("R.XLS", "save its sheet as CSV"), ("r.zip", "unpack it"),
+        ("r.xlsx", "save its sheet as CSV"), ("R.XLS", "save its sheet as CSV"), ("r.ods", "save its sheet as CSV"),
+        ("r.zip", "unpack it"),
         ("r.parquet.gz", "unpack the file"), ("r.csv.zip", "unpack it"),
     ],
 )  # fmt: skip
