@@ -37,7 +37,6 @@ from tasks.lib.config import (
     check_reading,
 )
 from tasks.lib.corpus.sources import sources, unlabelled_source
-from tasks.lib.labels import answers
 from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import releases
@@ -50,7 +49,7 @@ from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
 from tasks.training.fit import fit_network
-from tasks.training.labels import own_corpus, read_labels
+from tasks.training.labels import find_labels, own_corpus, read_labels
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network
@@ -95,7 +94,7 @@ def train(
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
-        found = answers.find(data.labels, corpus.review_column)
+        found = find_labels(data, corpus)
         bundle = pipeline(step, corpus, shards, network, fit, found, labels, others)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
@@ -199,9 +198,11 @@ def main(
     ] = False,
 ) -> None:
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
+    if corpus.labels:
+        command_line.place(corpus.labels)  # credentials in it are refused before Prefect has seen them
     if explain:
         explanation = caching.Explanation(Layout(data_dir.resolve()))
-        found = answers.find(explanation.data.labels, corpus.review_column)
+        found = find_labels(explanation.data, corpus)
         corpus, shards, network, fit, others = configured(preset, corpus, shards, network, fit, search)
         pipeline(explanation, corpus, shards, network, fit, found, labels, others)
         for step in explanation.done:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.score import score
-from flows.train import pipeline
+from flows.train import main, pipeline
 from tasks.lib import errors
 from tasks.lib.config import CorpusConfig, LabelsConfig, ReleaseConfig
 from tasks.lib.corpus import own, shards
@@ -25,7 +25,9 @@ from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.network import words
 from tasks.training import caching, report
+from tasks.training.labels import find_labels
 from tests.support import labels
+from tests.support.buckets import Bucket
 from tests.support.training import SMALL, train_small
 
 COUNT = 400
@@ -60,10 +62,10 @@ def labelled(labelled_once: Layout, tmp_path: Path) -> Layout:
     return Layout(shutil.copytree(labelled_once.root, tmp_path / "data"))
 
 
-def explained(data: Layout) -> dict[str, str]:
+def explained(data: Layout, url: str | None = None) -> dict[str, str]:
     """Why each step would run; those from the cache are left out."""
     explanation = caching.Explanation(data)
-    found = answers.find(data.labels, "review")
+    found = find_labels(data, CorpusConfig(labels=url))
     pipeline(explanation, **SMALL, found=found, labels=LabelsConfig(labels_weight=2))
     return {step.name: step.reason for step in explanation.done if step.reason}
 
@@ -131,6 +133,23 @@ def test_answers_that_change_nothing_and_train_again_or_are_not_reported(
     assert f"Own test reviews: {measured['accuracy']:.2%} of {measured['reviews']}" in caplog.messages
     assert f"| own accuracy | {measured['accuracy']:.2%} |  | |" in sent["train-report"].splitlines()
     assert f"reviews that {model_id} scored: right on {asked.Accuracy(1, 1)}." in sent["train-report"]
+
+
+def test_files_in_a_bucket_that_are_not_those_of_the_folder(labelled: Layout, bucket: Bucket) -> None:
+    for path in answers.paths(labelled.labels):  # the one that was modified last at the end
+        bucket.put(f"labels/{path.name}", path.read_bytes())
+        path.unlink()
+    assert set(explained(labelled)) > {"prepare", "fit"}
+    assert explained(labelled, bucket.url("labels")) == {}
+    bucket.put("labels/theirs.csv", b"review,label\nanother one,1\n")
+    assert "changed: input found" in explained(labelled, bucket.url("labels"))["labels"]
+
+
+@pytest.mark.parametrize("place", ["elsewhere/labels", "s3://key:secret@bucket/labels"])
+def test_a_folder_of_labels_that_is_no_url_or_has_credentials_in_it(tmp_path: Path, place: str) -> None:
+    with pytest.raises(errors.InputError, match=r"expected (the URL of|a bucket and a key alone)") as caught:
+        main(corpus=CorpusConfig(labels=place), data_dir=tmp_path, explain=True)
+    assert "secret" not in str(caught.value)
 
 
 def test_files_without_labels_alone_that_train_again(trained: Layout) -> None:

@@ -43,6 +43,15 @@ def test_dumps_in_subfolders_that_are_passed_over(folder: Path) -> None:
     assert found(folder) == {"a.csv": "new", "sub/b.TSV.gz": "new"}
 
 
+def test_tables_and_other_things_of_our_own_that_are_scored(folder: Path) -> None:
+    data = Layout(folder.parent)
+    for path in (*data.own, data.csv, data.root / "sample"):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "r.csv").write_text(f"review\n{path}\n")
+    assert found(data.root) == {"inbox/a.csv": "new", "sample/r.csv": "new"}
+    assert found(data.labels) == {"r.csv": "new"}
+
+
 def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
     for name in ("b.jsonl", "c.ndjson.zst", "d.PARQUET"):
         (folder / name).write_text(name)
