@@ -138,14 +138,10 @@ def test_an_output_in_a_bucket_that_is_not_what_a_folder_has(
 
 
 def test_a_preview_of_a_bucket_that_is_not_that_of_a_folder(
-    trained: Layout,
-    two_models: tuple[str, str],
-    bucket: Bucket,
-    objects: dict[str, bytes],
-    caplog: pytest.LogCaptureFixture,
+    trained: Layout, two_models: tuple[str, str], bucket: Bucket, sample: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     current, other = two_models
-    dumps = {name: objects[name] for name in objects if name.startswith("reviews-")}
+    dumps = {path.name: path.read_bytes() for path in sample.glob("reviews-*")}
     for name, content in dumps.items():
         files.write(trained.inbox / name, content)
     options = ScoreConfig(output=bucket.url("out"), max_quarantine=1)

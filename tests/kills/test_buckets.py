@@ -72,9 +72,7 @@ def check_rows(bucket: Bucket, data: Layout) -> None:
     assert len(scored) == len(set(scored)) == DUMPS
 
 
-def test_a_run_killed_at_random_moments_that_loses_or_doubles_a_row(
-    filled: Bucket, data: Layout, tmp_path: Path
-) -> None:
+def test_a_run_killed_at_random_that_loses_or_doubles_a_row(filled: Bucket, data: Layout, tmp_path: Path) -> None:
     chance = random.Random(11)
     for text in ("fetched", "-> scores/", "exported", ""):
         command = Command(arguments(filled, data), tmp_path / "home")

@@ -112,7 +112,8 @@ def seaweedfs(folder: Path) -> Iterator[str]:
     try:
         deadline = time.monotonic() + 120
         while not _answers(f"http://127.0.0.1:{s3}"):
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-2000:]
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise TimeoutError((folder / "log").read_text()[-2000:])
             time.sleep(0.2)
         yield f"http://127.0.0.1:{s3}"
     finally:

@@ -48,8 +48,11 @@ def test_tables_and_other_things_of_our_own_that_are_scored(folder: Path) -> Non
     for path in (*data.own, data.csv, data.root / "sample"):
         path.mkdir(parents=True, exist_ok=True)
         (path / "r.csv").write_text(f"review\n{path}\n")
-    assert found(data.root) == {"inbox/a.csv": "new", "sample/r.csv": "new"}
-    assert found(data.labels) == {"r.csv": "new"}
+    with Ledger.open(data) as ledger:
+        looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(), MODEL)
+        whole, named = ({dump.name for dump in inbox.find([place], looked)} for place in (data.root, data.labels))
+    assert whole == {"inbox/a.csv", "sample/r.csv"}
+    assert named == {"r.csv"}
 
 
 def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
