@@ -19,13 +19,13 @@ from flows.train import main, pipeline
 from tasks.lib import errors
 from tasks.lib.config import CorpusConfig, LabelsConfig, ReleaseConfig
 from tasks.lib.corpus import own, shards
-from tasks.lib.labels import answers, asked
+from tasks.lib.labels import asked
 from tasks.lib.labels.sample import Chosen
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.network import words
 from tasks.training import caching, report
-from tasks.training.labels import find_labels
+from tasks.training.labels import find_labels, own_corpus
 from tests.support import labels
 from tests.support.buckets import Bucket
 from tests.support.training import SMALL, train_small
@@ -62,10 +62,10 @@ def labelled(labelled_once: Layout, tmp_path: Path) -> Layout:
     return Layout(shutil.copytree(labelled_once.root, tmp_path / "data"))
 
 
-def explained(data: Layout, url: str | None = None) -> dict[str, str]:
+def explained(data: Layout) -> dict[str, str]:
     """Why each step would run; those from the cache are left out."""
     explanation = caching.Explanation(data)
-    found = find_labels(data, CorpusConfig(labels=url))
+    found = find_labels(data, CorpusConfig())
     pipeline(explanation, **SMALL, found=found, labels=LabelsConfig(labels_weight=2))
     return {step.name: step.reason for step in explanation.done if step.reason}
 
@@ -135,14 +135,24 @@ def test_answers_that_change_nothing_and_train_again_or_are_not_reported(
     assert f"reviews that {model_id} scored: right on {asked.Accuracy(1, 1)}." in sent["train-report"]
 
 
-def test_files_in_a_bucket_that_are_not_those_of_the_folder(labelled: Layout, bucket: Bucket) -> None:
-    for path in answers.paths(labelled.labels):  # the one that was modified last at the end
-        bucket.put(f"labels/{path.name}", path.read_bytes())
-        path.unlink()
-    assert set(explained(labelled)) > {"prepare", "fit"}
-    assert explained(labelled, bucket.url("labels")) == {}
+def test_files_in_a_bucket_that_are_not_those_of_the_folder(tmp_path: Path, bucket: Bucket, sample: Path) -> None:
+    data, config = Layout(tmp_path), CorpusConfig(labels=bucket.url("labels"))
+    labels.write(data.labels / "mine.csv", [*reviews(sample), ["who knows", "maybe"]], age=10)
+    before = find_labels(data, CorpusConfig())
+    of_folder = own_corpus.fn(before, LabelsConfig(), data.root)
+    bucket.put("labels/mine.csv", (data.labels / "mine.csv").read_bytes())
+    (data.labels / "mine.csv").unlink()
+    assert find_labels(data, CorpusConfig()) is None
+    found = find_labels(data, config)
+    assert before
+    assert found
+    assert found.identity == before.identity
+    assert own_corpus.fn(found, LabelsConfig(), data.root) == of_folder
+    assert [Path(name).parent.name for name in of_folder.made_files] == ["quarantine", "work", "work"]
     bucket.put("labels/theirs.csv", b"review,label\nanother one,1\n")
-    assert "changed: input found" in explained(labelled, bucket.url("labels"))["labels"]
+    changed = find_labels(data, config)
+    assert changed
+    assert [Path(file.name).name for file in changed.files] == ["mine.csv", "theirs.csv"]
 
 
 @pytest.mark.parametrize("place", ["elsewhere/labels", "s3://key:secret@bucket/labels"])
