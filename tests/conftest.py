@@ -74,12 +74,12 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def store_address() -> Iterator[str]:
+@pytest.fixture(scope="session", params=["moto", pytest.param("seaweedfs", marks=pytest.mark.slow)])
+def store_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a store that speaks like S3, on this machine, started once."""
     from tests.support import buckets
 
-    with buckets.serving() as address:
+    with buckets.serving(request.param, tmp_path_factory.mktemp(request.param)) as address:
         yield address
 
 

@@ -67,6 +67,9 @@ class CorpusConfig(StageConfig):
         min_length=1,
         description="Name of the column that holds the review, in data/labels and in a dump of --unlabelled.",
     )
+    labels: str | None = Field(
+        None, description="URL of a folder in a bucket whose files of labels count beside those in data/labels."
+    )
 
 
 class ShardConfig(StageConfig):

@@ -34,6 +34,12 @@ class Layout:
         self.spool = root / ".spool"  # what a run has in hand of a bucket's objects; gone when it ends
         self.locks = root / ".locks"  # lock files; the kernel releases those of a killed process
 
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """The folders of what the pipeline itself has made; none of it is a dump."""
+        made = (self.raw, self.shards, self.work, self.models, self.scores, self.quarantine, self.labels)
+        return (*made, self.overview.parent)
+
     def relative(self, path: Path) -> str:
         """The name of `path` as records hold it: relative to the data folder, with forward slashes."""
         return path.relative_to(self.root).as_posix()

@@ -124,7 +124,11 @@ def reviews_at(review_index: int) -> Callable[[Block], list[str]]:
 
 
 def open_dump(path: Path, config: ScoreConfig) -> OpenDump:
-    """A dump, read as the configuration says. Raises `InputError`."""
+    """A dump, read as the configuration says. Raises `InputError`, also if it is one of our own tables."""
+    if path.suffix.lower() == ".parquet" and tables.is_one(path):
+        raise errors.InputError(
+            f"{path.name}: expected a dump, found a table that a run has published. Name the dump that it was made of."
+        )
     options = Options(
         review_column=config.review_column,
         encoding=config.encoding,

@@ -27,6 +27,7 @@ from tasks.lib.urls import Address
 
 PIECE = 8 << 20  # bytes asked for at a time
 DIRECT_BYTES = 64 << 20  # given away at a time; a larger object is written aside first
+NAME_BYTES = 200  # of a file that has an object's name; there is room for 255
 AT_ONCE = 8  # objects that are asked for, while each waits for its answer
 # A store that does not answer costs 40 s at most: five tries, with up to 1, 2, 4 and 8 s between them.
 ATTEMPTS, CONNECT_SECONDS, ANSWER_SECONDS = 5, 5.0, 5.0
@@ -84,6 +85,15 @@ class Store:
     def child(self, key: str, *, is_folder: bool = False) -> Store:
         """What is in this folder under a key."""
         return Store(f"{self.url}/{key}{'/' if is_folder else ''}", self._endpoint)
+
+    def at(self, found: Object) -> Store:
+        """The place of an object at or below this one."""
+        return Store(self.url_of(found), self._endpoint)
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the key, without its beginning if that is too long for a file."""
+        return self.path.rpartition("/")[2].encode()[-NAME_BYTES:].decode(errors="ignore")
 
     def children(self, keys: Sequence[str]) -> list[Object | None]:
         """What stands in this folder under these keys, each as it stands or None."""

@@ -23,7 +23,6 @@ from tasks.scoring.run import ScoringRun
 log = logging.getLogger(environment.LOGGER)
 
 ROUND_BYTES = 2_000_000_000  # on the disk at a time, but for an object that is larger alone
-NAME_BYTES = 200  # of a key's last part; a file name has room for 255
 
 
 def fetch_dumps(run: ScoringRun, dumps: Dumps) -> Iterator[Dumps]:
@@ -40,23 +39,27 @@ def fetch_dumps(run: ScoringRun, dumps: Dumps) -> Iterator[Dumps]:
 @task(name="fetch", task_run_name="fetch objects", persist_result=False)
 def fetch_round(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked) -> list[Dump]:
     """Copies each object to the disk, once; returns those that could be read, with their status."""
-    made = []
+    made: list[Dump] = []
+    read: list[tuple[Dump, Fetched]] = []
     with ThreadPoolExecutor(stores.AT_ONCE) as threads:
         fetched = [(dump, threads.submit(_fetch, dump, _place(run.data, dump))) for dump in dumps]
         try:
             for dump, result in fetched:
-                made += _arrived(run, dump, result, looked)
+                if found := _result(run, dump, result):
+                    read.append((dump, found))
+                    made.append(_arrived(run.data, dump, found, looked))
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
+        finally:
+            inbox.enter(read, looked)
     log.info("fetched %s of %s objects", f"{len(made):,}", f"{len(dumps):,}")
     return made
 
 
 def _place(data: Layout, dump: Dump) -> Path:
     """Where an object is on the disk: a folder of its own, so that it keeps its name."""
-    name = dump.path.rpartition("/")[2].encode()[-NAME_BYTES:].decode(errors="ignore")
-    return data.spool / files.digest(dump.path)[:16] / name
+    return data.spool / files.digest(dump.path)[:16] / _store(dump).file_name
 
 
 def _fetch(dump: Dump, to: Path) -> Fetched:
@@ -68,19 +71,22 @@ def _store(dump: Dump) -> Store:
     return Store(dump.path, environment.s3_endpoint())
 
 
-def _arrived(run: ScoringRun, dump: Dump, result: Future[Fetched], looked: inbox.Looked) -> list[Dump]:
-    """The dump as a file, if its object could be read; else it is entered into the run as failed."""
-    place = _place(run.data, dump)
+def _result(run: ScoringRun, dump: Dump, result: Future[Fetched]) -> Fetched | None:
+    """What was copied, if the object could be read; else it is entered into the run as failed."""
     try:
-        fetched = result.result()
+        return result.result()
     except (errors.InputError, errors.StoreError) as error:
         if isinstance(error, errors.StoreError):
             _store(dump).check()
-        files.remove(place.parent)
+        files.remove(_place(run.data, dump).parent)
         run.fail(dump.name, f"{dump.name}: {str(error).removeprefix(f'{dump.path}: ')}")
-        return []
-    found = inbox.arrived(dump, fetched, looked)
-    if found.status != "new":
-        files.remove(place.parent)
-        return [found]
-    return [replace(found, path=str(place))]
+        return None
+
+
+def _arrived(data: Layout, dump: Dump, fetched: Fetched, looked: inbox.Looked) -> Dump:
+    """The dump as a file, which goes if there is nothing to do with it."""
+    place, found = _place(data, dump), inbox.arrived(dump, fetched, looked)
+    if found.status == "new":
+        return replace(found, path=str(place))
+    files.remove(place.parent)
+    return found

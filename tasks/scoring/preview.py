@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tasks.lib import errors, previews, urls
@@ -11,10 +12,12 @@ from tasks.lib.config import Place, ScoreConfig
 from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
 from tasks.lib.scores import tables
+from tasks.lib.scores.shelves import Bucket
 from tasks.lib.scoring import Model
+from tasks.lib.stores import Store
 from tasks.running import environment
 from tasks.scoring.predict import no_text_in_errors
-from tasks.scoring.run import which_model
+from tasks.scoring.run import open_shelf, which_model
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -27,9 +30,9 @@ def preview_scores(data_dir: Path, options: ScoreConfig, model_id: str, paths: S
     with no_text_in_errors("preview"):
         if paths:
             dumps = [dump for place in paths for dump in _dumps(place)]
-            found = previews.of_dumps(dumps, Model.open(data.models, before), after, options)
+            found = previews.of_dumps(_on_disk(dumps), Model.open(data.models, before), after, options)
         else:
-            found = previews.of_tables(sorted(tables.folder(data.scores, before).glob("[!.]*.parquet")), after, options)
+            found = previews.of_tables(_on_disk(_tables(data, options, before)), after, options)
     if found.without_reviews:
         log.info("%s tables have no reviews (--keep): name their dumps", f"{found.without_reviews:,}")
     if not found.rows:
@@ -44,10 +47,36 @@ def preview_scores(data_dir: Path, options: ScoreConfig, model_id: str, paths: S
         log.info("%-8s %-*s %.4f -> %.4f", "row", width, row.row_id, row.before, row.after)
 
 
-def _dumps(named: Place) -> Iterator[Path]:
+def _on_disk(found: Iterable[Path | Store]) -> Iterator[Path]:
+    """Each file; an object of a bucket is a copy, which is gone when the next one is asked for."""
+    with tempfile.TemporaryDirectory(prefix="preview-") as folder:
+        for one in found:
+            if isinstance(one, Path):
+                yield one
+                continue
+            path = Path(folder) / one.file_name
+            one.copy(path)
+            yield path
+            path.unlink()
+
+
+def _tables(data: Layout, options: ScoreConfig, model_id: str) -> Iterator[Path | Store]:
+    """The score tables of the model, in the data folder or in the bucket that they went to."""
+    shelf = open_shelf(data, options)
+    for path in sorted(shelf.states(tables.folder(data.scores, model_id))):
+        if path.endswith(".parquet"):
+            yield shelf.store.child(path) if isinstance(shelf, Bucket) else data.root / path
+
+
+def _dumps(named: Place) -> Iterator[Path | Store]:
     """The dumps at or below a place, without hidden ones."""
     if urls.is_url(named):
-        raise errors.InputError(f"{named}: --preview reads dumps on the disk alone. Copy some of them there.")
+        store = Store(urls.checked(str(named)), environment.s3_endpoint())
+        for one in store.objects():
+            hidden = any(part.startswith(".") for part in store.name(one).split("/"))
+            if one.key == store.path or (reader.is_dump(one.key) and not hidden):
+                yield store.at(one)
+        return
     place = Path(named)
     found = sorted(place.rglob("*")) if place.is_dir() else [place]
     if not place.exists():

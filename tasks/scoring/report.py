@@ -73,7 +73,7 @@ def _write(run: ScoringRun, drift: Drift, finished: datetime) -> Path:
     files.write(path.with_suffix(".png"), figures.probabilities(counts, edges, threshold or 0.5))
     run.ledger.enter_report(path.name, [report.table for report in reports if report.table])
     files.write(path, files.json_bytes(content))
-    run.shelf.put_reports()
+    run.shelf.put_report(path)
     return path
 
 

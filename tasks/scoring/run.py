@@ -69,7 +69,7 @@ def scoring_run(data_dir: Path, options: ScoreConfig) -> Iterator[ScoringRun]:
         if data.spool.exists():
             files.remove(data.spool)
             log.info("%s: removed, a run was killed while it scored objects of a bucket", data.spool)
-        shelf.put_reports()
+        shelf.sync_reports()
         with Ledger.open(data, shelf) as ledger:
             run = ScoringRun(data, options, model_id, ledger)
             if ledger.made_again and run.standing.scored:

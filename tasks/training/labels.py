@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks.lib import errors, files, tokens
-from tasks.lib.config import LabelsConfig
+from tasks.lib import errors, files, tokens, urls
+from tasks.lib.config import CorpusConfig, LabelsConfig
 from tasks.lib.corpus import imdb, own, reviews
 from tasks.lib.corpus.own import Own
 from tasks.lib.corpus.unlabelled import Texts
-from tasks.lib.labels import answers, asked
+from tasks.lib.labels import answers, asked, copies
 from tasks.lib.labels.answers import LabelFiles, Review
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams, words
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import quarantine, tables
-from tasks.running import environment
+from tasks.lib.stores import Store
+from tasks.running import environment, locks
 from tasks.training.artifacts import Corpus, Labels
 from tasks.training.caching import MadeFrom
 
@@ -27,6 +28,26 @@ UNDECODABLE = "undecodable"
 QUARANTINE = "quarantine"  # in the folder of the labels
 
 log = logging.getLogger(environment.LOGGER)
+
+
+def find_labels(data: Layout, config: CorpusConfig) -> LabelFiles | None:
+    """The files of labels as they are now, in the data folder and, copied, in the bucket that `labels` names.
+
+    Warns of files that are likely to hold labels in a form that is not read.
+    """
+    for name, advice in answers.refused(data.labels).items():
+        log.warning("%s: its labels are left out: %s", name, advice)
+    if config.labels is None:
+        return answers.find(data.labels, config.review_column)
+    if not urls.is_url(config.labels):
+        raise errors.InputError(
+            f"--labels {config.labels}: expected the URL of a folder in a bucket. Files of labels on the disk count if "
+            f"they lie in {data.labels}."
+        )
+    store = Store(f"{urls.checked(config.labels).rstrip('/')}/", environment.s3_endpoint())
+    with locks.waiting(data.locks / locks.LABELS):
+        fetched = copies.fetch(store, data.labels)
+    return answers.find(data.labels, config.review_column, fetched)
 
 
 @task(
@@ -93,13 +114,6 @@ def own_corpus(found: LabelFiles | None, config: LabelsConfig, data_dir: Path) -
     )
 
 
-def find_labels(data: Layout, review_column: str) -> LabelFiles | None:
-    """The files of labels as they are now, or None if there are none; warns of those that cannot be read as such."""
-    for name, advice in answers.refused(data.labels).items():
-        log.warning("%s: its labels are left out: %s", name, advice)
-    return answers.find(data.labels, review_column)
-
-
 def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[Review], int, dict[str, str]]:
     """The labelled reviews, how many of them had two labels, and the quarantine tables that were written."""
     contents = []
@@ -108,17 +122,18 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
     with files.new_folder(folder) as temporary:
         temporary.chmod(files.PRIVATE_FOLDER)
         for file in found.files:
-            content = answers.read(data.labels / file.name, found.review_column, config, file.sha256)
+            path = data.labels / file.name
+            content = answers.read(path, found.review_column, config, file.sha256)
             contents.append(content)
             where = ""
             if content.spans:
-                name = tables.table_name(file.name, file.sha256)
-                quarantine.write(temporary / name, file.name, content.spans)
+                name = tables.table_name(path.name, file.sha256)
+                quarantine.write(temporary / name, path.name, content.spans)
                 made[data.relative(folder / name)] = files.sha256(temporary / name)
                 where = f" -> {data.relative(folder / name)}"
-            log.info("%s: %s%s", file.name, content, where)
+            log.info("%s: %s%s", path.name, content, where)
             if any(span.reason == UNDECODABLE for span in content.spans):
-                log.warning("%s: not in UTF-8; name its encoding with --labels-encoding, such as cp1252", file.name)
+                log.warning("%s: not in UTF-8; name its encoding with --labels-encoding, such as cp1252", path.name)
     kept, conflicts = answers.merged(contents)
     if conflicts:
         log.warning("labels: %s reviews have two labels; the file that was modified last counts", f"{conflicts:,}")

@@ -137,6 +137,25 @@ def test_an_output_in_a_bucket_that_is_not_what_a_folder_has(
     assert {key.removeprefix("out/") for key in bucket.keys("out/") if not key.endswith("/")} == stands.keys()
 
 
+def test_a_preview_of_a_bucket_that_is_not_that_of_a_folder(
+    trained: Layout, two_models: tuple[str, str], bucket: Bucket, sample: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    current, other = two_models
+    dumps = {path.name: path.read_bytes() for path in sample.glob("reviews-*")}
+    for name, content in dumps.items():
+        files.write(trained.inbox / name, content)
+    options = ScoreConfig(output=bucket.url("out"), max_quarantine=1)
+    score([fill(bucket, dumps)], options, data_dir=trained.root)
+    said = []
+    caplog.set_level("INFO", "sentiment")
+    for places, of_bucket in (([trained.inbox], None), ([bucket.url("in box/")], None), ([], bucket.url("out"))):
+        caplog.clear()
+        main(*places, options=ScoreConfig(output=of_bucket), preview=other, data_dir=trained.root)
+        said.append(caplog.messages[:])
+    assert said[0] == said[1] == said[2]
+    assert f"{current} -> {other}" in said[0][0]
+
+
 def test_a_store_that_goes_down_and_takes_the_run_hours_or_dumps_along(
     trained: Layout, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,17 +16,19 @@ import pytest
 
 from flows import release
 from flows.score import score
-from flows.train import pipeline
+from flows.train import main, pipeline
 from tasks.lib import errors, tokens
 from tasks.lib.config import CorpusConfig, LabelsConfig, ReleaseConfig
 from tasks.lib.corpus import imdb, own, shards
-from tasks.lib.labels import answers, asked
+from tasks.lib.labels import asked
 from tasks.lib.labels.sample import Chosen
 from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.network import words
 from tasks.training import artifacts, caching, report
+from tasks.training.labels import find_labels, own_corpus
 from tests.support import labels
+from tests.support.buckets import Bucket
 from tests.support.training import SMALL, train_small
 
 COUNT = 400
@@ -64,7 +66,7 @@ def labelled(labelled_once: Layout, tmp_path: Path) -> Layout:
 def explained(data: Layout) -> dict[str, str]:
     """Why each step would run; those from the cache are left out."""
     explanation = caching.Explanation(data)
-    found = answers.find(data.labels, "review")
+    found = find_labels(data, CorpusConfig())
     pipeline(explanation, **SMALL, found=found, labels=LabelsConfig(labels_weight=2))
     return {step.name: step.reason for step in explanation.done if step.reason}
 
@@ -147,6 +149,33 @@ def test_answers_that_change_nothing_and_train_again_or_are_not_reported(
     assert f"own test reviews {measured['accuracy']:.2%} of {measured['reviews']}  own reviews 100.0%" in "\n".join(
         caplog.messages
     )
+
+
+def test_files_in_a_bucket_that_are_not_those_of_the_folder(tmp_path: Path, bucket: Bucket, sample: Path) -> None:
+    data, config = Layout(tmp_path), CorpusConfig(labels=bucket.url("labels"))
+    labels.write(data.labels / "mine.csv", [*reviews(sample), ["who knows", "maybe"]], age=10)
+    before = find_labels(data, CorpusConfig())
+    of_folder = own_corpus.fn(before, LabelsConfig(), data.root)
+    bucket.put("labels/mine.csv", (data.labels / "mine.csv").read_bytes())
+    (data.labels / "mine.csv").unlink()
+    assert find_labels(data, CorpusConfig()) is None
+    found = find_labels(data, config)
+    assert before
+    assert found
+    assert found.identity == before.identity
+    assert own_corpus.fn(found, LabelsConfig(), data.root) == of_folder
+    assert [Path(name).parent.name for name in of_folder.made_files] == ["quarantine", "work", "work"]
+    bucket.put("labels/theirs.csv", b"review,label\nanother one,1\n")
+    changed = find_labels(data, config)
+    assert changed
+    assert [Path(file.name).name for file in changed.files] == ["mine.csv", "theirs.csv"]
+
+
+@pytest.mark.parametrize("place", ["elsewhere/labels", "s3://key:secret@bucket/labels"])
+def test_a_folder_of_labels_that_is_no_url_or_has_credentials_in_it(tmp_path: Path, place: str) -> None:
+    with pytest.raises(errors.InputError, match=r"expected (the URL of|a bucket and a key alone)") as caught:
+        main(corpus=CorpusConfig(labels=place), data_dir=tmp_path, explain=True)
+    assert "secret" not in str(caught.value)
 
 
 def test_files_without_labels_alone_that_train_again(trained: Layout) -> None:

@@ -322,6 +322,14 @@ def test_a_damaged_page_of_which_the_rest_is_published(tmp_path: Path) -> None:
     assert contents(tmp_path / "data") == {}
 
 
+def test_one_of_our_own_tables_that_is_scored(tmp_path: Path) -> None:
+    dumps.score(dumps.write(tmp_path / "d.csv", 100, 3), tmp_path / "data")
+    (table,) = (tmp_path / "data" / "scores").rglob("*.parquet")
+    for path in (table, tmp_path / "data" / "quarantine" / table.name):
+        with pytest.raises(errors.InputError, match=f"{table.name}: expected a dump, found a table that a run has"):
+            scoring.open_dump(path, ScoreConfig())
+
+
 @pytest.mark.parametrize("change", [replace_by_another, vanish, shrink])
 def test_a_parquet_file_that_changes_while_it_is_read(tmp_path: Path, change: Change) -> None:
     path = tmp_path / "d.parquet"

@@ -163,6 +163,7 @@ def test_an_interrupt_that_leaves_half_an_object(
     assert bucket.keys() == ["t"]
 
 
+@pytest.mark.parametrize("store_address", ["moto"], indirect=True)  # a request that is altered has no valid signature
 def test_a_listing_that_ends_with_its_first_page(bucket: Bucket) -> None:
     for number in range(5):
         bucket.put(f"in/{number}.csv", b"")
@@ -170,6 +171,31 @@ def test_a_listing_that_ends_with_its_first_page(bucket: Bucket) -> None:
         store = Store(bucket.url("in"), proxy.endpoint)
         assert [store.name(one) for one in store.objects()] == [f"{number}.csv" for number in range(5)]
     assert proxy.done["paged"] >= 3
+
+
+ODD = ["a b.csv", "a+b&c=d.csv", "100%25.csv", "x?y#z.csv", 'it\'s "so".csv', "ümlaut, 日本.csv", "~sub dir/[1].csv"]
+
+
+def test_a_name_that_another_object_answers_to_or_none(bucket: Bucket, tmp_path: Path) -> None:
+    for name in ODD:
+        bucket.put(f"in box/{name}", name.encode())
+    store = Store(bucket.url("in box/"), bucket.endpoint)
+    assert {store.name(one) for one in store.objects()} == set(ODD)
+    for one in store.objects():
+        name = store.name(one)
+        Store(store.url_of(one), bucket.endpoint).fetch(one.size, tmp_path / "fetched")
+        assert (tmp_path / "fetched").read_bytes() == name.encode()
+        store.child(f"copy of {name}").put(tmp_path / "fetched", store.child("aside"))
+        assert bucket.get(f"in box/copy of {name}") == name.encode()
+
+
+@pytest.mark.slow
+def test_a_listing_of_more_than_a_page(bucket: Bucket) -> None:
+    names = [f"{number:04}.csv" for number in range(1_001)]
+    for name in names:
+        bucket.put(f"in/{name}", b"")
+    store = Store(bucket.url("in/"), bucket.endpoint)
+    assert [store.name(one) for one in store.objects()] == names
 
 
 def test_a_missing_object_or_bucket_that_is_nothing_new(bucket: Bucket) -> None:

@@ -32,7 +32,7 @@ UNKNOWN_LABEL = "unknown_label"
 
 
 class LabelFile(BaseModel):
-    """One file: its name in the folder, and its sha256."""
+    """One file: its path below the folder, and its sha256."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,7 +96,7 @@ def paths(folder: Path) -> list[Path]:
     """
     with files.input_errors(folder):
         found = [path for path in folder.glob("[!.]*") if path.is_file() and reader.is_dump(path.name)]
-        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        return sorted(found, key=_age)
 
 
 def refused(folder: Path) -> dict[str, str]:
@@ -109,11 +109,19 @@ def refused(folder: Path) -> dict[str, str]:
     return {name: advice for name in names if (advice := reader.refusal(name))}
 
 
-def find(folder: Path, review_column: str) -> LabelFiles | None:
-    """The files of the folder as they are now, or None if there are none. Raises `InputError`."""
+def find(folder: Path, review_column: str, copies: Sequence[Path] = ()) -> LabelFiles | None:
+    """The files of the folder as they are now, and the copies below it, or None if there are none.
+
+    Raises `InputError`.
+    """
     with files.input_errors(folder):
-        found = tuple(LabelFile(name=path.name, sha256=files.sha256(path)) for path in paths(folder))
+        both = sorted([*paths(folder), *copies], key=_age)
+        found = tuple(LabelFile(name=str(path.relative_to(folder)), sha256=files.sha256(path)) for path in both)
     return LabelFiles(review_column=review_column, files=found) if found else None
+
+
+def _age(path: Path) -> tuple[int, str]:
+    return path.stat().st_mtime_ns, path.name
 
 
 def read(path: Path, review_column: str, config: LabelsConfig, sha256: str = "") -> Content:

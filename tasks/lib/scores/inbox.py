@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -67,10 +67,11 @@ class Looked:
 def find(places: Sequence[Path | Store], looked: Looked) -> list[Dump]:
     """All files in the places, each with its status for the model. A place is a dump or a folder, also one of a bucket.
 
-    Folders are searched with their subfolders; hidden files are skipped. A file is read if it is new or has changed
-    since it was read; an object of a bucket is left to `arrived`. Dumps in folders that changed less than
-    `config.min_age` seconds ago are too new: somebody may still be writing them. Raises `InputError` if a place does
-    not exist or cannot be reached, `StoreError` if a bucket cannot.
+    Folders are searched with their subfolders; hidden files are skipped, and in a folder above them, our own tables and
+    all else that the pipeline has made. A file is read if it is new or has changed since it was read; an object of a
+    bucket is left to `arrived`. Dumps in folders that changed less than `config.min_age` seconds ago are too new:
+    somebody may still be writing them. Raises `InputError` if a place does not exist or cannot be reached, `StoreError`
+    if a bucket cannot.
     """
     found: list[Dump] = []
     for place in places:
@@ -79,15 +80,21 @@ def find(places: Sequence[Path | Store], looked: Looked) -> list[Dump]:
 
 
 def arrived(dump: Dump, fetched: Fetched, looked: Looked) -> Dump:
-    """An object with its status, now that its bytes were read; enters it in the ledger."""
-    if dump.listed:
-        objects.enter(looked.ledger, dump.path, dump.name, dump.listed, fetched)
+    """An object with its status, now that its bytes were read."""
     return looked.status(replace(dump, sha256=fetched.sha256))
+
+
+def enter(read: Sequence[tuple[Dump, Fetched]], looked: Looked) -> None:
+    """Enters objects that were read in the ledger, in one transaction."""
+    entries = [objects.entry(dump.path, dump.name, dump.listed, fetched) for dump, fetched in read if dump.listed]
+    looked.ledger.enter_files(entries, gone=[])
 
 
 def _in_bucket(place: Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
     """Every object in the place, with its sha256 if it was read before and is the same still."""
-    listed = [one for one in place.objects() if not any(part.startswith(".") for part in place.name(one).split("/"))]
+    listed = [one for one in place.objects() if not _is_hidden(place.name(one))]
+    if not ledger.shelf.is_own(f"{place.url}/"):
+        listed = [one for one in listed if not ledger.shelf.is_own(place.url_of(one))]
     known = objects.known(place, listed, ledger)
     for one in listed:
         url, name, is_below = place.url_of(one), errors.printable(place.name(one)), one.key != place.path
@@ -97,6 +104,10 @@ def _in_bucket(place: Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
             yield Dump(url, name, "too new", _too_new(one.age, min_age))
         else:
             yield Dump(url, name, "new", "", known.get(url, ""), one.size, listed=one)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def _refused(path: str, name: str, is_below: bool) -> Dump:
@@ -126,7 +137,8 @@ def _identified(place: Path | Store, ledger: Ledger, min_age: float) -> Iterator
     if not os.path.lexists(place):
         raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
     start = str(place.resolve())
-    listed = sorted(_below(start)) if is_folder else [(start, "")]
+    own = set(map(str, ledger.data.own))
+    listed = sorted(_below(start, own)) if is_folder else [(start, "")]
     known = ledger.known_files(_key(start, ledger.data))
     read = []
     for path, error in listed:
@@ -164,15 +176,15 @@ def _key(path: str, data: Layout) -> bytes:
     return os.fsencode(path.removeprefix(f"{data.root}/"))
 
 
-def _below(folder: str) -> Iterator[tuple[str, str]]:
+def _below(folder: str, skipped: Container[str]) -> Iterator[tuple[str, str]]:
     """The files below the folder, and those of its folders that cannot be listed, with the error; none hidden."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.path in skipped:
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    yield from _below(entry.path)
+                    yield from _below(entry.path, skipped)
                 else:
                     yield entry.path, ""
     except OSError as error:

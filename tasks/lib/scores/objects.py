@@ -39,9 +39,9 @@ def known(place: Store, listed: Sequence[Object], ledger: Ledger) -> dict[str, s
     return found
 
 
-def enter(ledger: Ledger, url: str, name: str, listed: Object, fetched: Fetched) -> None:
-    """Enters an object that was read."""
-    ledger.enter_files([(os.fsencode(url), _state(listed, fetched.version), fetched.sha256, name)], gone=[])
+def entry(url: str, name: str, listed: Object, fetched: Fetched) -> tuple[bytes, str, str, str]:
+    """What the ledger takes of an object that was read."""
+    return os.fsencode(url), _state(listed, fetched.version), fetched.sha256, name
 
 
 def _state(listed: Object, version: str) -> str:

@@ -58,8 +58,14 @@ class Shelf(Protocol):
     def sweep(self) -> list[str]:
         """Removes what killed runs left half-written; returns where."""
 
-    def put_reports(self) -> None:
+    def sync_reports(self) -> None:
         """Has each report of the data folder stand here, too, and the other way round."""
+
+    def put_report(self, report: Path) -> None:
+        """Has a report of the data folder stand here, too, with its picture."""
+
+    def is_own(self, url: str) -> bool:
+        """Whether what is at this URL in a bucket was published here."""
 
     def check(self) -> None:
         """Raises `StoreError` if nothing can be published here now."""
@@ -102,8 +108,14 @@ class Folder:
         folders = (self.data.scores, self.data.csv, self.data.quarantine, self.data.reports)
         return [str(path) for folder in folders for path in files.sweep(folder)]
 
-    def put_reports(self) -> None:
+    def sync_reports(self) -> None:
         pass
+
+    def put_report(self, report: Path) -> None:
+        pass
+
+    def is_own(self, url: str) -> bool:
+        return False
 
     def check(self) -> None:
         pass
@@ -207,7 +219,7 @@ class Bucket:
             one.remove()
         return [one.url for one in left]
 
-    def put_reports(self) -> None:
+    def sync_reports(self) -> None:
         here, there = files.states(self.data.reports), self.states(self.data.reports)
         for name in here:
             if (path := self.data.relative(self.data.reports / name)) not in there:
@@ -216,6 +228,14 @@ class Bucket:
             if (name := Path(path).name) not in here and name.endswith((".json", ".png")):
                 with files.new_file(self.data.reports / name) as temporary:
                     self.store.child(path).copy(temporary)
+
+    def put_report(self, report: Path) -> None:
+        for path in (report.with_suffix(".png"), report):
+            self._put(path, self.store.child(self.data.relative(path)))
+
+    def is_own(self, url: str) -> bool:
+        folders = (self.data.scores, self.data.quarantine)
+        return any(url.startswith(f"{self.store.url}/{self.data.relative(folder)}/") for folder in folders)
 
     def check(self) -> None:
         self.store.check()

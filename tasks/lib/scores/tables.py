@@ -294,6 +294,11 @@ def read_footer(table: Path) -> dict[str, str] | None:
         return None
 
 
+def is_one(path: Path) -> bool:
+    """Whether a file is a score table or a quarantine table, by its footer."""
+    return (read_footer(path) or {}).keys() >= {"rows_in", "input_sha256", "model_id"}
+
+
 def footer(tail: bytes) -> tuple[dict[str, str], int]:
     """The same from the last bytes of a table, with its number of rows. Raises `ValueError` if it is damaged."""
     try:

@@ -43,6 +43,19 @@ def test_dumps_in_subfolders_that_are_passed_over(folder: Path) -> None:
     assert found(folder) == {"a.csv": "new", "sub/b.TSV.gz": "new"}
 
 
+def test_tables_and_other_things_of_our_own_that_are_scored(folder: Path) -> None:
+    data = Layout(folder.parent)
+    for path in (*data.own, data.csv, data.root / "sample"):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "r.csv").write_text(f"review\n{path}\n")
+    with Ledger.open(data) as ledger:
+        looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(), MODEL)
+        places = [inbox.find([place], looked) for place in (data.root, data.labels)]
+    whole, named = ({dump.name for dump in place if dump.status == "new"} for place in places)
+    assert whole == {"inbox/a.csv", "sample/r.csv"}
+    assert named == {"r.csv"}
+
+
 def test_hidden_and_foreign_files_that_are_scored(folder: Path) -> None:
     for name in ("b.jsonl", "c.ndjson.zst", "d.PARQUET"):
         (folder / name).write_text(name)

@@ -12,6 +12,7 @@ from tasks.lib.layout import Layout
 from tasks.lib.scores import inbox
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.ledger import Ledger
+from tasks.lib.scores.shelves import Bucket as Shelf
 from tasks.lib.stores import Store
 from tests.support import faulty
 from tests.support.buckets import Bucket
@@ -36,7 +37,7 @@ def find(
         found = inbox.find([Store(bucket.url(place), proxy.endpoint)], looked)
         for dump in found:
             if read and dump.status == "new" and not dump.sha256:
-                inbox.arrived(dump, Store(dump.path, proxy.endpoint).fetch(dump.size, root / "spooled"), looked)
+                inbox.enter([(dump, Store(dump.path, proxy.endpoint).fetch(dump.size, root / "spooled"))], looked)
         return found
 
 
@@ -64,6 +65,20 @@ def test_what_is_listed_and_scored_though_it_is_hidden_or_no_dump(bucket: Bucket
     }
     assert [dump.status for dump in find(proxy, bucket, tmp_path, place="in/notes.txt")] == ["unreadable"]
     assert [dump.name for dump in find(proxy, bucket, tmp_path, place="in/a.csv")] == ["a.csv"]
+
+
+def test_a_table_in_the_bucket_that_is_scored(bucket: Bucket, tmp_path: Path) -> None:
+    for key in ("a.csv", "out/scores/_csv/a.csv", "out/quarantine/a-requeued.csv", "out/b.csv", "scores/c.csv"):
+        bucket.put(key, key.encode())
+    data = Layout(tmp_path, bucket.url("out"))
+    with Ledger.open(data, Shelf(data, Store(bucket.url("out/"), bucket.endpoint))) as ledger:
+        looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(), MODEL)
+        whole, named = (
+            {dump.name for dump in inbox.find([Store(bucket.url(place), bucket.endpoint)], looked)}
+            for place in ("", "out/quarantine")
+        )
+    assert whole == {"a.csv", "out/b.csv", "scores/c.csv"}
+    assert named == {"a-requeued.csv"}
 
 
 def test_an_object_that_is_read_twice(bucket: Bucket, proxy: Proxy, tmp_path: Path) -> None:

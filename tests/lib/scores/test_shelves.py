@@ -144,9 +144,20 @@ def test_reports_that_are_on_one_side_alone(data: Layout, bucket: Bucket) -> Non
     files.write(data.reports / "20260101T000000.000000Z.json", b"{}")
     bucket.put(f"{URL}/scores/_reports/20260102T000000.000000Z.json", b"[]")
     for _ in range(2):
-        shelf(data, bucket).put_reports()
+        shelf(data, bucket).sync_reports()
         assert {path.name[:8]: path.read_bytes() for path in data.reports.iterdir()} == {
             "20260101": b"{}",
             "20260102": b"[]",
         }
         assert len(bucket.keys(f"{URL}/scores/_reports/")) == 2
+
+
+def test_a_report_that_costs_a_listing_of_all_reports(data: Layout, bucket: Bucket) -> None:
+    report = data.reports / "20260101T000000.000000Z.json"
+    for path in (report, report.with_suffix(".png")):
+        files.write(path, path.name.encode())
+    with faulty.between(bucket.endpoint, lambda method, path, number: "") as proxy:
+        shelf(data, bucket, proxy.endpoint).put_report(report)
+    assert {method for method, _ in proxy.asked} == {"HEAD", "PUT"}
+    found = {key.rpartition("/")[2]: bucket.get(key) for key in bucket.keys(f"{URL}/scores/_reports/")}
+    assert found == {path.name: path.read_bytes() for path in data.reports.iterdir()}
