@@ -41,9 +41,7 @@ def containerfile() -> list[tuple[str, str]]:
 
 
 INSTRUCTIONS = containerfile()
-VALUES = dict(
-    part.split("=", 1) for name, rest in INSTRUCTIONS if name in ("ARG", "ENV") for part in shlex.split(rest)
-)
+VALUES = dict(part.split("=", 1) for name, rest in INSTRUCTIONS if name in ("ARG", "ENV") for part in shlex.split(rest))
 
 
 def argument(instruction: str) -> str:
