@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
-from prefect import settings
+from prefect import Flow, settings
 from prefect.cli._app import _app as prefect_commands
 from prefect.flows import load_flow_from_entrypoint
 
@@ -242,7 +242,7 @@ def test_a_scoring_that_does_not_use_the_bucket() -> None:
         for mine, its in zip([old, *old["triggers"]], [new, *new["triggers"]], strict=True):
             if mine.get("parameters", {}).get("options", {}).keys() & {"unscored_only"}:
                 mine["parameters"]["options"] |= urls
-                flow = load_flow_from_entrypoint(str(ROOT / old["entrypoint"]))
+                flow: Flow[..., Any] = load_flow_from_entrypoint(str(ROOT / old["entrypoint"]))
                 options = flow.validate_parameters(its["parameters"])["options"]
                 assert {name: getattr(options, name) for name in urls} == urls
         assert new == old
