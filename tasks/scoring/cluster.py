@@ -46,7 +46,7 @@ log = logging.getLogger(environment.LOGGER)
 
 LEAVE_CTRL_C_TO_THE_RUN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # what a worker does first
 MEGABYTE = 1_000_000
-CONNECT_SECONDS = 30
+CONNECT_SECONDS = 60
 MARKER = ".shared"
 BLOCKS_AHEAD = 4  # for each worker, so that none waits while the next ones are read
 
@@ -72,29 +72,28 @@ class Cluster:
         self.run, self.runner, self.client, self.marker = run, runner, runner.client, marker
         self.split = int(config.dask_split * MEGABYTE)
         self.model = self._keep_model()
+        output = run.options.output
+        self.published_at = _place(str(output)) if output else str(run.data.root)
         self.reached: set[str] = set()
 
     def look(self, dumps: Dumps) -> None:
         """Finds out which places all workers reach: the data folder, other folders with dumps, and buckets."""
         samples = {str(self.run.data.root): (str(self.marker), 0)}
         samples |= {_place(dump.path): (dump.path, dump.size) for dump in dumps.new}
-        output = [self.run.options.output] if self.run.options.output else []
-        samples |= {
-            (bucket := _place(str(url))): (bucket, 0) for url in [*(dump.path for dump in dumps.remote), *output]
-        }
+        samples |= {_place(dump.path): (_place(dump.path), 0) for dump in dumps.remote}
+        samples.setdefault(self.published_at, (self.published_at, 0))
         missed: dict[str, str] = {}
         for of_worker in self.client.run(workers.unreachable, list(samples.values())).values():
             missed |= of_worker
         self.reached = {place for place, (sample, _) in samples.items() if sample not in missed}
-        for place in sorted(samples.keys() - self.reached):
+        dumps_at = {_place(dump.path) for dump in [*dumps.new, *dumps.remote] if not self._reaches(dump.path)}
+        for place in sorted(dumps_at) if self.published_at in self.reached else [self.published_at]:
             why = f" ({missed[place]})" if urls.is_url(place) else ""
-            log.info("%s: not all workers reach it%s. What is there is read or written here.", place, why)
+            log.info("%s: out of reach of a worker%s. Dumps are read, and tables written, here.", place, why)
 
     def reads(self, dump: Dump) -> bool:
         """Whether a worker reads this dump and publishes its tables by itself."""
-        output = self.run.options.output
-        publishes = _place(str(output)) if output else str(self.run.data.root)
-        return dump.size <= self.split and publishes in self.reached and self._reaches(dump.path)
+        return dump.size <= self.split and self.published_at in self.reached and self._reaches(dump.path)
 
     def _reaches(self, path: str) -> bool:
         root = str(self.run.data.root)
@@ -228,8 +227,8 @@ def _check(address: str) -> None:
         with Client(address, set_as_default=False) as client:
             expected = "a worker of it"
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-            expected = "workers started in a clone of this version of the project with PYTHONPATH=."
-            client.run(workers.unreachable, [])
+            expected = "a scheduler and workers started in clones of this version of the project with PYTHONPATH=."
+            client.submit(workers.unreachable, [], pure=False).result(CONNECT_SECONDS)
     except Exception as error:  # Dask's errors are of many kinds
         raise errors.PipelineError(
             f"--dask-address {address}: expected {expected}, found none ({type(error).__name__}). Mend that, or leave "

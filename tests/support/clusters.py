@@ -45,7 +45,7 @@ def running(
                 _process(
                     [*before, DASK, "worker", *options, address],
                     own,
-                    {**environment, "PYTHONPATH": str(ROOT), "HIDDEN": str(hidden)},
+                    {**environment, "HIDDEN": str(hidden)},
                 )
             )
         yield address
@@ -53,9 +53,9 @@ def running(
 
 @contextmanager
 def _process(command: Sequence[str | Path], own: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """A process in a folder of its own, which is its home, too; ended with the block."""
+    """A process in a folder of its own, which is its home, too, with the code; ended with the block."""
     own.mkdir(parents=True)
-    home = {"HOME": str(own), "PREFECT_HOME": str(own / "prefect")}
+    home = {"HOME": str(own), "PREFECT_HOME": str(own / "prefect"), "PYTHONPATH": str(ROOT)}
     with (own / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=own, env={**environment, **home}, stdout=log, stderr=log)
     try:

@@ -1,4 +1,4 @@
-"""Loaded by a process first of all (`--preload`), hides the folder in HIDDEN from it as if that were on another disk."""
+"""Loaded by a process before all else (`--preload`), hides the folder in HIDDEN from it: it is on another disk."""
 
 from __future__ import annotations
 
