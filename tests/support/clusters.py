@@ -37,10 +37,10 @@ def running(
         while not file.exists() and time.monotonic() < deadline:
             time.sleep(0.1)
         address = str(json.loads(file.read_text())["address"])
-        hide = ["--preload", HIDING] if hidden else []
+        hide = ["--preload", str(HIDING)] if hidden else []
         for number, before in enumerate(workers):
             own = folder / f"worker-{number}"
-            options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--local-directory", own, *hide]
+            options = ["--host", "127.0.0.1", "--nthreads", "1", "--no-nanny", "--local-directory", str(own), *hide]
             started.enter_context(
                 _process(
                     [*before, DASK, "worker", *options, address],
