@@ -46,7 +46,7 @@ log = logging.getLogger(environment.LOGGER)
 
 LEAVE_CTRL_C_TO_THE_RUN = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # what a worker does first
 MEGABYTE = 1_000_000
-CONNECT_SECONDS = 60
+CONNECT_SECONDS = 120  # on a busy machine, a worker takes half a minute to load the code
 MARKER = ".shared"
 BLOCKS_AHEAD = 4  # for each worker, so that none waits while the next ones are read
 

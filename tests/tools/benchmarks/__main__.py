@@ -74,8 +74,10 @@ class Bench:
         started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, *map(str, command)],
-            env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True,
+            env=self.environment, cwd=ROOT, check=False, capture_output=True, text=True,
         )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
         return done.stdout, time.perf_counter() - started
 
     def figure(self, name: str, *arguments: object) -> float:
