@@ -23,7 +23,7 @@ from prefect.runtime import flow_run
 from tasks.lib import urls
 from tasks.lib.config import Place, RunnerConfig, ScoreConfig
 from tasks.running import command_line, events
-from tasks.scoring.batches import score_dumps
+from tasks.scoring.batches import score_dumps, scorers
 from tasks.scoring.export import export_tables
 from tasks.scoring.fetch import fetch_dumps
 from tasks.scoring.find import describe_dumps, find_dumps
@@ -63,9 +63,10 @@ def score(
     """
     with scoring_run(data_dir, options) as run:
         dumps = find_dumps(run, paths)
-        for some in fetch_dumps(run, dumps):
-            score_dumps(run, some.new, runner)
-            export_tables(run, some)
+        with scorers(run, dumps, runner) as cluster:
+            for some in fetch_dumps(run, dumps, cluster):
+                score_dumps(run, some.new, cluster)
+                export_tables(run, some)
         report = write_report(run)
     if report:
         publish_report(report)

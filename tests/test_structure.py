@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HOUSE = {
     "flows":             "tasks | prefect cyclopts",
     "tasks/training":    "tasks/running tasks/lib | prefect",
-    "tasks/scoring":     "tasks/running tasks/lib | prefect prefect_dask:cluster distributed:cluster tqdm:predict",
+    "tasks/scoring":     "tasks/running tasks/lib | prefect prefect_dask:cluster distributed:cluster "
+                         "distributed:workers tqdm:predict",
     "tasks/running":     "tasks/lib | prefect cyclopts:command_line filelock:locks rich:environment "
                          "uvicorn:temporary_server",
     "tasks/lib/scoring": "tasks/lib/dumps tasks/lib/scores tasks/lib/models tasks/lib/network |",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect import task
 
@@ -14,26 +15,34 @@ from tasks.lib import errors, files, stores
 from tasks.lib.layout import Layout
 from tasks.lib.scores import inbox
 from tasks.lib.scores.inbox import Dump
-from tasks.lib.stores import Fetched, Store
+from tasks.lib.stores import Fetched
 from tasks.running import environment
 from tasks.scoring.batches import batches
 from tasks.scoring.find import Dumps
-from tasks.scoring.run import ScoringRun
+from tasks.scoring.run import ScoringRun, open_store
+
+if TYPE_CHECKING:
+    from tasks.scoring.cluster import Cluster  # it loads Dask
 
 log = logging.getLogger(environment.LOGGER)
 
 ROUND_BYTES = 2_000_000_000  # on the disk at a time, but for an object that is larger alone
 
 
-def fetch_dumps(run: ScoringRun, dumps: Dumps) -> Iterator[Dumps]:
+def fetch_dumps(run: ScoringRun, dumps: Dumps, cluster: Cluster | None = None) -> Iterator[Dumps]:
     """The dumps that are on the disk, then those of buckets in rounds; each is gone when the next one is asked for.
 
-    Raises `StoreError` if the bucket cannot be reached any more. One object that cannot be read fails alone.
+    Those that the workers of the cluster read by themselves stay in their bucket. Raises `StoreError` if the bucket
+    cannot be reached any more. One object that cannot be read fails alone.
     """
     yield dumps
-    for some in batches(dumps.remote, ROUND_BYTES, ROUND_BYTES):
+    there = [dump for dump in dumps.remote if cluster and cluster.reads(dump)]
+    here = [dump for dump in dumps.remote if not (cluster and cluster.reads(dump))]
+    for some in batches(here, ROUND_BYTES, ROUND_BYTES):
         yield Dumps(fetch_round(run, some, dumps.looked), dumps.looked)
         files.remove(run.data.spool)
+    if cluster and there:
+        yield Dumps(identify_objects(run, there, dumps.looked, cluster), dumps.looked, identified=True)
 
 
 @task(name="fetch", task_run_name="fetch objects", persist_result=False)
@@ -42,12 +51,12 @@ def fetch_round(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked) -> lis
     made: list[Dump] = []
     read: list[tuple[Dump, Fetched]] = []
     with ThreadPoolExecutor(stores.AT_ONCE) as threads:
-        fetched = [(dump, threads.submit(_fetch, dump, _place(run.data, dump))) for dump in dumps]
+        fetched = threads.map(lambda dump: _try(dump, place(run.data, dump)), dumps)
         try:
-            for dump, result in fetched:
-                if found := _result(run, dump, result):
-                    read.append((dump, found))
-                    made.append(_arrived(run.data, dump, found, looked))
+            for dump, result in zip(dumps, fetched, strict=True):
+                if isinstance(result, Fetched):
+                    read.append((dump, result))
+                made += _arrived(run, dump, result, looked, place(run.data, dump))
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
@@ -57,36 +66,56 @@ def fetch_round(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked) -> lis
     return made
 
 
-def _place(data: Layout, dump: Dump) -> Path:
-    """Where an object is on the disk: a folder of its own, so that it keeps its name."""
-    return data.spool / files.digest(dump.path)[:16] / _store(dump).file_name
+@task(name="fetch", task_run_name="identify objects", persist_result=False)
+def identify_objects(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked, cluster: Cluster) -> list[Dump]:
+    """Has the workers read each object whose sha256 is not known; returns those that could be read, with their status.
 
-
-def _fetch(dump: Dump, to: Path) -> Fetched:
-    files.make_folder(to.parent, mode=files.PRIVATE_FOLDER)
-    return _store(dump).fetch(dump.size, to)
-
-
-def _store(dump: Dump) -> Store:
-    return Store(dump.path, environment.s3_endpoint())
-
-
-def _result(run: ScoringRun, dump: Dump, result: Future[Fetched]) -> Fetched | None:
-    """What was copied, if the object could be read; else it is entered into the run as failed."""
+    Whether an object is new, its bytes say alone: two of the same content have one table.
+    """
+    made = [dump for dump in dumps if dump.sha256]
+    unknown = [dump for dump in dumps if not dump.sha256]
+    read: list[tuple[Dump, Fetched]] = []
     try:
-        return result.result()
+        for dump, result in zip(unknown, cluster.identify(unknown), strict=True):
+            if isinstance(result, Fetched):
+                read.append((dump, result))
+            made += _arrived(run, dump, result, looked, None)
+    finally:
+        inbox.enter(read, looked)
+    log.info("workers identified %s of %s objects", f"{len(made):,}", f"{len(dumps):,}")
+    return made
+
+
+def place(data: Layout, dump: Dump) -> Path:
+    """Where an object is on the disk: a folder of its own, so that it keeps its name."""
+    return data.spool / files.digest(dump.path)[:16] / open_store(dump.path).file_name
+
+
+def copy(dump: Dump, to: Path) -> Fetched:
+    """Copies an object to a file; its folder is made. Raises `InputError`, `StoreError` or `OutputError`."""
+    files.make_folder(to.parent, mode=files.PRIVATE_FOLDER)
+    return open_store(dump.path).fetch(dump.size, to)
+
+
+def _try(dump: Dump, to: Path) -> Fetched | errors.PipelineError:
+    try:
+        return copy(dump, to)
     except (errors.InputError, errors.StoreError) as error:
-        if isinstance(error, errors.StoreError):
-            _store(dump).check()
-        files.remove(_place(run.data, dump).parent)
-        run.fail(dump.name, f"{dump.name}: {str(error).removeprefix(f'{dump.path}: ')}")
-        return None
+        return error
 
 
-def _arrived(data: Layout, dump: Dump, fetched: Fetched, looked: inbox.Looked) -> Dump:
-    """The dump as a file, which goes if there is nothing to do with it."""
-    place, found = _place(data, dump), inbox.arrived(dump, fetched, looked)
-    if found.status == "new":
-        return replace(found, path=str(place))
-    files.remove(place.parent)
-    return found
+def _arrived(
+    run: ScoringRun, dump: Dump, fetched: Fetched | errors.PipelineError, looked: inbox.Looked, at: Path | None
+) -> list[Dump]:
+    """The dump, as a file if it is `at` one, if its object could be read; else it is entered into the run as failed."""
+    if isinstance(fetched, errors.PipelineError):
+        if isinstance(fetched, errors.StoreError):
+            open_store(dump.path).check()
+        if at:
+            files.remove(at.parent)
+        run.fail(dump.name, f"{dump.name}: {str(fetched).removeprefix(f'{dump.path}: ')}")
+        return []
+    found = inbox.arrived(dump, fetched, looked)
+    if at and found.status != "new":
+        files.remove(at.parent)
+    return [replace(found, path=str(at))] if at and found.status == "new" else [found]

@@ -16,7 +16,7 @@ from tasks.lib.scores import inbox, quarantine
 from tasks.lib.scores.inbox import Dump, Looked
 from tasks.lib.stores import Store
 from tasks.running import environment
-from tasks.scoring.run import ScoringRun
+from tasks.scoring.run import ScoringRun, open_store
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -25,12 +25,15 @@ OTHERS: dict[inbox.Status, str] = {"too new": "too new", "not a dump": "not dump
 
 
 class Dumps:
-    """What was found: the dumps to score on the disk and in buckets, and those that have their table."""
+    """What was found: the dumps to score, the objects of buckets to read first, and those that have their table.
 
-    def __init__(self, found: Sequence[Dump], looked: Looked) -> None:
+    With `identified`, objects are scored where they are, too.
+    """
+
+    def __init__(self, found: Sequence[Dump], looked: Looked, *, identified: bool = False) -> None:
         new = [dump for dump in found if dump.status == "new"]
-        self.new = [dump for dump in new if not urls.is_url(dump.path)]
-        self.remote = [dump for dump in new if urls.is_url(dump.path)]
+        self.new = [dump for dump in new if identified or not urls.is_url(dump.path)]
+        self.remote = [dump for dump in new if not identified and urls.is_url(dump.path)]
         self.scored = [dump for dump in found if dump.status == "scored"]
         self.looked = looked
 
@@ -95,7 +98,7 @@ def _places(
 
 
 def _place(path: Place) -> Path | Store:
-    return Store(urls.checked(str(path)), environment.s3_endpoint()) if urls.is_url(path) else Path(path)
+    return open_store(str(path)) if urls.is_url(path) else Path(path)
 
 
 def _warn(run: ScoringRun, found: Sequence[Dump]) -> None:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -18,20 +18,20 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 from prefect.states import Failed
 
-from tasks.lib import errors, scoring
+from tasks.lib import errors, scoring, urls
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 from tasks.lib.scores.shelves import Shelf
 from tasks.running import environment, progress
-from tasks.scoring.run import open_shelf
+from tasks.scoring.run import open_shelf, open_store
 
 log = logging.getLogger(environment.LOGGER)
 
 SMALL = 1_000_000  # bytes
 DUMPS_AT_ONCE = 2  # small ones: while one waits for the disk, another is scored
-UPLOADS_AT_ONCE = 8  # the same while one waits for a bucket, which takes longer
+UPLOADS_AT_ONCE = 8  # the same while one waits for a bucket or a cluster, which takes longer
 
 
 def results(state: State[Any]) -> list[FileReport]:
@@ -41,30 +41,43 @@ def results(state: State[Any]) -> list[FileReport]:
     return cast(list[FileReport], state.result(raise_on_failure=False))
 
 
-def _run_name() -> str:
+def run_name() -> str:
+    """The name of the task run that scores a batch."""
     batch = task_run.parameters["batch"]
     return f"score {batch[0].name}" + (f" and {len(batch) - 1} more" if len(batch) > 1 else "")
 
 
-@task(name="score", task_run_name=_run_name, persist_result=False)
+@task(name="score", task_run_name=run_name, persist_result=False)
 def score_batch(
     batch: list[Dump], model_id: str, options: ScoreConfig, data_dir: Path, pool: scoring.Pool | None = None
 ) -> list[FileReport] | State[list[FileReport]]:
     """Scores each dump; the task run has failed if one of them could not be scored."""
     data = Layout(data_dir)
-    model = open_model(data.models, model_id)
+    return score_all(batch, open_model(data.models, model_id), options, data, pool)
+
+
+def score_all(
+    batch: list[Dump],
+    model: scoring.Model,
+    options: ScoreConfig,
+    data: Layout,
+    pool: scoring.Pool | None = None,
+    bring: Callable[[Dump], AbstractContextManager[Dump]] = nullcontext,
+) -> list[FileReport] | State[list[FileReport]]:
+    """The reports of a batch, within its task run; failed if one dump is. `bring` has a dump as a file for a block."""
     reports, shelf = [], open_shelf(data, options)
+    at_once = UPLOADS_AT_ONCE if options.output or pool else DUMPS_AT_ONCE
     with (
         scoring.thread(model) if pool is None else nullcontext(pool) as scorers,
-        ThreadPoolExecutor(UPLOADS_AT_ONCE if options.output else DUMPS_AT_ONCE) as threads,
+        ThreadPoolExecutor(at_once) as threads,
     ):
-        score = partial(_score_one, model=model, options=options, shelf=shelf, scorers=scorers)
+        score = partial(_score_one, model=model, options=options, shelf=shelf, scorers=scorers, bring=bring)
         for report in threads.map(score, batch) if len(batch) > 1 else map(score, batch):
             reports.append(report)
             if report.status == "scored":  # Prefect takes log lines from this thread alone
                 log.info("%s", summary(report))
     if any(report.status == "scored" for report in reports):
-        shelf.sync(model_id)  # once for all of them: it takes as long as to score a small dump
+        shelf.sync(model.model_id)  # once for all of them: it takes as long as to score a small dump
     reasons = [report.reason for report in reports if report.status == "failed"]
     if reasons:
         message = reasons[0] if len(batch) == 1 else f"{len(reasons)} of {len(batch)} dumps failed"
@@ -73,14 +86,26 @@ def score_batch(
 
 
 def _score_one(
-    dump: Dump, model: scoring.Model, options: ScoreConfig, shelf: Shelf, scorers: scoring.Pool
+    dump: Dump,
+    model: scoring.Model,
+    options: ScoreConfig,
+    shelf: Shelf,
+    scorers: scoring.Pool,
+    bring: Callable[[Dump], AbstractContextManager[Dump]],
 ) -> FileReport:
     try:
-        with no_text_in_errors(dump.name), _progress(dump) as on_rows, shelf.making(dump.table, dump.replaces) as data:
-            return scoring.score(dump, model, options, data, on_rows=on_rows, pool=scorers)
+        with (
+            no_text_in_errors(dump.name),
+            _progress(dump) as on_rows,
+            bring(dump) as file,
+            shelf.making(dump.table, dump.replaces) as data,
+        ):
+            return scoring.score(file, model, options, data, on_rows=on_rows, pool=scorers)
     except errors.PipelineError as error:
         if isinstance(error, errors.StoreError):
             shelf.check()  # it fails alone only if the others need not
+            if urls.is_url(dump.path):
+                open_store(dump.path).check()
         return failed(dump, model.model_id, error)
 
 

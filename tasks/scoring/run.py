@@ -91,7 +91,12 @@ def open_shelf(data: Layout, options: ScoreConfig) -> Shelf:
             "--requeue with --output: what is in quarantine in a bucket is repaired on the disk. Copy it to "
             f"{data.quarantine}, and requeue it without --output."
         )
-    return Bucket(data, Store(urls.checked(f"{str(options.output).rstrip('/')}/"), environment.s3_endpoint()))
+    return Bucket(data, open_store(f"{str(options.output).rstrip('/')}/"))
+
+
+def open_store(url: str) -> Store:
+    """What is at a URL, with the credentials of this process's environment. Raises `InputError`."""
+    return Store(urls.checked(url), environment.s3_endpoint())
 
 
 def which_model(data: Layout, options: ScoreConfig) -> str:

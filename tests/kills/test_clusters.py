@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.lib.layout import Layout
-from tests.support.commands import ROOT, SCORE, TRAIN, Command, run
+from tests.support import clusters
+from tests.support.commands import SCORE, TRAIN, Command, run
 
 pytestmark = pytest.mark.slow
 
@@ -91,26 +90,9 @@ def test_a_cluster_left_behind(data: Layout, tmp_path: Path, number: signal.Sign
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """A cluster of two workers, started by hand as docs/production.md says."""
-    file = tmp_path / "scheduler.json"
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PYTHONPATH": "."}
-    local = ["--host", "127.0.0.1"]
-    parts = [
-        ["scheduler", *local, "--port", "0", "--dashboard-address", "127.0.0.1:0", "--scheduler-file", str(file)],
-        *[["worker", *local, "--nthreads", "1", "--scheduler-file", str(file)]] * 2,
-    ]
-    started = [
-        subprocess.Popen([Path(sys.executable).parent / "dask", *part], cwd=ROOT, env=environment) for part in parts
-    ]
-    try:
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        yield json.loads(file.read_text())["address"]
-    finally:
-        for process in reversed(started):
-            process.terminate()
-            process.wait(30)
+    """A cluster of two workers, started by hand as docs/cluster.md says."""
+    with clusters.running(tmp_path / "cluster") as address:
+        yield address
 
 
 def test_a_cluster_by_address_that_loses_rows(data: Layout, address: str, tmp_path: Path) -> None:

@@ -65,6 +65,16 @@ def read_bundle(models: Path, wanted: str) -> dict[str, Any]:
     return manifest
 
 
+def contents(models: Path, wanted: str) -> dict[str, bytes]:
+    """Every file of a bundle by its name: in a folder named after the model, they are the same bundle.
+
+    Raises `ModelError` as `read_bundle` does.
+    """
+    names = [MANIFEST, *read_bundle(models, wanted)["sha256"]]
+    with files.input_errors(models / wanted, errors.ModelError):
+        return {name: (models / wanted / name).read_bytes() for name in names}
+
+
 def folder(models: Path, wanted: str) -> Path:
     """The folder of a model. Raises `ModelError` if there is no such model."""
     if not re.fullmatch(r"\w+-[0-9a-f]{12}", wanted) or not (models / wanted).is_dir():

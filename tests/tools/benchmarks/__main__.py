@@ -1,8 +1,8 @@
 """`python -m tests.tools.benchmarks`: this pipeline beside plain scripts, in turn, each in a process of its own.
 
 Prints medians and ratios. For the figures of memory and growth the dump is repeated ten times, and ten times again
-as far as `--rows 2500000` allows (default: ten times once). `small` measures many small dumps alone, and `forms` the
-same reviews as CSV, JSON lines and Parquet.
+as far as `--rows 2500000` allows (default: ten times once). `small` measures many small dumps alone, `forms` the
+same reviews as CSV, JSON lines and Parquet, and `cluster` one Dask worker and two.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ app = App(name="python -m tests.tools.benchmarks", help=__doc__, version_flags=[
 @app.command
 def one(name: str, *arguments: Path, memory: bool = False) -> None:
     """Measure one thing and print the figure, and with `--memory` the peak memory in kB."""
+    from tests.tools.benchmarks import cluster as on_cluster
     from tests.tools.benchmarks import ours, reference
 
     source, measure = name.split(".")
-    if source == "ours":
+    if source != "reference":
         environment.prepare(command_line=False)  # as the flows do; the reference runs as it comes
     if name == "reference.score":
         model_file, word_index, dump, out = arguments
         print(reference.score(model_file, json.loads(word_index.read_bytes()), dump, out))
     else:
-        print(getattr({"ours": ours, "reference": reference}[source], measure)(*arguments))
+        print(getattr({"ours": ours, "reference": reference, "cluster": on_cluster}[source], measure)(*arguments))
     if memory:
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
@@ -73,8 +74,10 @@ class Bench:
         started = time.perf_counter()
         done = subprocess.run(
             [sys.executable, *map(str, command)],
-            env=self.environment, cwd=ROOT, check=True, capture_output=True, text=True,
+            env=self.environment, cwd=ROOT, check=False, capture_output=True, text=True,
         )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"{command}: {done.stderr[-2000:]}")
         return done.stdout, time.perf_counter() - started
 
     def figure(self, name: str, *arguments: object) -> float:
@@ -176,6 +179,58 @@ def forms(*, repeats: Repeats = 3, rows: Annotated[int, Parameter(help="Reviews 
     """Measure the same reviews as CSV, JSON lines and Parquet alone."""
     with trained(repeats) as bench:
         every_form(bench, rows)
+
+
+@app.command
+def cluster(
+    *,
+    presets: Annotated[tuple[str, ...], Parameter(help="Shapes of networks.", consume_multiple=True)] = (
+        "fast",
+        "best",
+    ),
+    data_dir: Annotated[
+        Path | None, Parameter(help="Score with the current model of this data folder instead.")
+    ] = None,
+    rows: Annotated[int, Parameter(help="Reviews of each run.")] = 40_000,
+    dumps: Annotated[int, Parameter(help="Dumps that they are in, unless in one.")] = 16,
+    cores: Annotated[tuple[int, ...], Parameter(help="A worker on each.", consume_multiple=True)] = (0, 1),
+) -> None:
+    """Measure one worker of a Dask cluster beside several, each on a core: whole dumps, and one dump in blocks.
+
+    The process that reads and writes in the latter case runs on all cores, beside the workers.
+    """
+    from tests.tools.benchmarks import cluster as on_cluster
+
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), 1)
+        whole, large, warm = (bench.folder / name for name in ("whole", "large", "warm"))
+        for path in (whole, large, warm):
+            path.mkdir()
+        dump = repeated(bench.dump, bench.folder / "all.csv", rows)
+        split(dump, whole, dumps)
+        shutil.move(repeated(bench.dump, bench.folder / "large.csv", rows), large)
+        repeated(bench.dump, warm / "warm.csv", min(rows, 200))
+        print(f"{bench.corpus} corpus, {rows:,} reviews, {dump.stat().st_size / 1e6:.0f} MB, cores {cores}\n")
+        print("| network | dumps | workers | reviews/s | over one |\n|---|---|---|---|---|", flush=True)
+        with server(bench):
+            for name in [data_dir.name] if data_dir else presets:
+                data = bench.folder / name
+                if data_dir:
+                    shutil.copytree(data_dir / "models", data / "models")
+                else:
+                    bench.run(
+                        *("-m", "tests.tools.benchmarks", "one", "cluster.untrained"),
+                        *(name, bench.archive, bench.word_index, data),
+                    )
+
+                def measure(address: str, kind: Path, data: Path = data) -> float:
+                    return bench.figure("cluster.seconds", address.removeprefix("tcp://"), data, warm, kind)
+
+                found = on_cluster.measured(cores, bench.environment, measure, (whole, large))
+                for (count, kind), taken in sorted(found.items(), key=lambda one: one[0][::-1]):
+                    over = f"{found[1, kind] / taken:.2f}"
+                    what = f"{dumps} whole" if kind == "whole" else "one in blocks"
+                    print(f"| {name} | {what} | {count} | {rows / taken:,.0f} | {over} |", flush=True)
 
 
 @contextmanager
