@@ -48,8 +48,9 @@ from tasks.training.baseline import evaluate_baseline
 from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
+from tasks.training.find import find_labels
 from tasks.training.fit import fit_network
-from tasks.training.labels import find_labels, own_corpus, read_labels
+from tasks.training.labels import own_corpus, read_labels
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
 from tasks.training.pretrain import pretrain_network

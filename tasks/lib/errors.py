@@ -29,4 +29,6 @@ class OutputError(PipelineError):
 
 def printable(name: str) -> str:
     """`name` on one line: what a terminal would not show as it stands becomes a question mark."""
+    if name.isprintable():
+        return name
     return "".join(character if character.isprintable() else "?" for character in name)

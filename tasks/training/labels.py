@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 from prefect import task
 
-from tasks.lib import errors, files, tokens, urls
-from tasks.lib.config import CorpusConfig, LabelsConfig
+from tasks.lib import errors, files, tokens
+from tasks.lib.config import LabelsConfig
 from tasks.lib.corpus import imdb, own, reviews
 from tasks.lib.corpus.own import Own
 from tasks.lib.corpus.unlabelled import Texts
-from tasks.lib.labels import answers, asked, copies
+from tasks.lib.labels import answers, asked
 from tasks.lib.labels.answers import LabelFiles, Review
 from tasks.lib.layout import Layout
 from tasks.lib.network import ngrams, words
 from tasks.lib.network.encoder import Encoder
 from tasks.lib.scores import quarantine, tables
-from tasks.lib.stores import Store
-from tasks.running import environment, locks
+from tasks.running import environment
 from tasks.training.artifacts import Corpus, Labels
 from tasks.training.caching import MadeFrom
 
@@ -28,26 +27,6 @@ UNDECODABLE = "undecodable"
 QUARANTINE = "quarantine"  # in the folder of the labels
 
 log = logging.getLogger(environment.LOGGER)
-
-
-def find_labels(data: Layout, config: CorpusConfig) -> LabelFiles | None:
-    """The files of labels as they are now, in the data folder and, copied, in the bucket that `labels` names.
-
-    Warns of files that are likely to hold labels in a form that is not read.
-    """
-    for name, advice in answers.refused(data.labels).items():
-        log.warning("%s: its labels are left out: %s", name, advice)
-    if config.labels is None:
-        return answers.find(data.labels, config.review_column)
-    if not urls.is_url(config.labels):
-        raise errors.InputError(
-            f"--labels {config.labels}: expected the URL of a folder in a bucket. Files of labels on the disk count if "
-            f"they lie in {data.labels}."
-        )
-    store = Store(f"{urls.checked(config.labels).rstrip('/')}/", environment.s3_endpoint())
-    with locks.waiting(data.locks / locks.LABELS):
-        fetched = copies.fetch(store, data.labels)
-    return answers.find(data.labels, config.review_column, fetched)
 
 
 @task(

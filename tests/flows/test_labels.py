@@ -26,7 +26,8 @@ from tasks.lib.layout import Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.network import words
 from tasks.training import artifacts, caching, report
-from tasks.training.labels import find_labels, own_corpus
+from tasks.training.find import find_labels
+from tasks.training.labels import own_corpus
 from tests.support import labels
 from tests.support.buckets import Bucket
 from tests.support.training import SMALL, train_small

@@ -50,6 +50,7 @@ class Looked:
     def __init__(self, ledger: Ledger, standing: Standing, config: ScoreConfig, model_id: str) -> None:
         self.ledger, self.standing, self.config, self.model_id = ledger, standing, config, model_id
         self._firsts: dict[str, Dump] = {}
+        self._reasons: dict[str, str] = {}
 
     def status(self, dump: Dump) -> Dump:
         """A dump with what is to be done with it, if its sha256 is known."""
@@ -58,10 +59,15 @@ class Looked:
         if (first := self._firsts.setdefault(dump.sha256, dump)).path != dump.path:
             return replace(dump, status="same content", reason=f"same content as {first.name}")
         if (table := self.standing.scored.get(dump.sha256)) and not self.config.rescore:
-            own = f"scores/model={self.model_id}/"
-            other = "" if table.startswith(own) else f" of {Path(table).parent.name[6:]}"
-            return replace(dump, status="scored", reason=f"has its table{other}", table=table)
+            return replace(dump, status="scored", reason=self._has_table(table.rpartition("/")[0]), table=table)
         return _to_score(dump, self.ledger.data, self.standing, self.model_id)
+
+    def _has_table(self, folder: str) -> str:
+        """Why there is nothing to do: one text for all dumps whose tables are in the folder, as there can be many."""
+        model_id = folder.rpartition("=")[2]
+        return self._reasons.setdefault(
+            folder, "has its table" if model_id == self.model_id else f"has its table of {model_id}"
+        )
 
 
 def find(places: Sequence[Path | Store], looked: Looked) -> list[Dump]:

@@ -146,10 +146,13 @@ class Ledger:
         return standing
 
     def _look_at_model(self, model_id: str, quarantines: set[str], standing: Standing) -> None:
-        on_disk = self.shelf.states(tables.folder(self.data.scores, model_id))
+        folder = tables.folder(self.data.scores, model_id)
+        on_disk = self.shelf.states(folder)
         same, gone = [], []
+        # By the path, which is the key: by `model_id`, each model would cost a look at every table.
         for path, input_sha256, sha256, state, quarantine in self._connection.execute(
-            "SELECT path, input_sha256, sha256, state, quarantine FROM tables WHERE model_id = ?", [model_id]
+            "SELECT path, input_sha256, sha256, state, quarantine FROM tables WHERE path > ? AND path < ?",
+            [f"{self.data.relative(folder)}/", f"{self.data.relative(folder)}0"],  # "0" follows "/"
         ):
             found = on_disk.pop(path, None)
             if found is None:
