@@ -31,7 +31,7 @@ def fit_network(
     """Trains the network and saves it; a killed training resumes after its last complete epoch."""
     with environment.quiet_import():  # here, so that a run from the cache loads no TensorFlow
         from tasks.lib.corpus import dataset
-        from tasks.lib.network import model
+        from tasks.lib.network import distribution, model
 
     if config.batches == "like_length" and network.pooling == "last":
         raise errors.InputError(
