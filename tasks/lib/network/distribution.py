@@ -13,9 +13,11 @@ here, and runs as if there was no strategy.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from threading import Thread
 from typing import Any
 
 import keras
@@ -45,10 +47,9 @@ class Group:
         """What each machine says, in the order of TF_CONFIG; all machines have to call it. Raises `PipelineError`."""
         if self.machines == 1:
             return [mine]
-        with watching():
-            padded = np.frombuffer(mine + b"\0" * (-len(mine) % 8), np.int64)
-            lengths = self.strategy.gather(tf.constant([len(mine)], tf.int64), axis=0).numpy()
-            said = self.strategy.gather(tf.constant(padded, tf.int64), axis=0).numpy().tobytes()
+        padded = np.frombuffer(mine + b"\0" * (-len(mine) % 8), np.int64)
+        lengths = _wait(lambda: self.strategy.gather(tf.constant([len(mine)], tf.int64), axis=0)).numpy()
+        said = _wait(lambda: self.strategy.gather(tf.constant(padded, tf.int64), axis=0)).numpy().tobytes()
         ends = np.cumsum(lengths + -lengths % 8)
         return [said[end - (length + -length % 8) :][:length] for end, length in zip(ends, lengths, strict=True)]
 
@@ -59,7 +60,7 @@ class Group:
             self._agree("")
 
     def calls(self, known: Collection[str]) -> Iterator[str]:
-        """The trainings that the chief calls. Raises `InputError`, on all machines, if it calls one not `known` here."""
+        """The trainings that the chief calls. Raises `InputError` on all machines if one is not `known` to all."""
         while training := self.exchange(b"")[0].decode():
             self._agree("" if training in known else "no")
             yield training
@@ -68,12 +69,12 @@ class Group:
         objecting = [number for number, said in enumerate(self.exchange(objection.encode())) if said]
         if objecting:
             raise errors.InputError(
-                f"--strategy multi_worker: expected the same options, reviews, code and versions on all machines, found "
+                "--strategy multi_worker: expected the same options, reviews, code and versions on all machines, found "
                 f"others on task {objecting[0]} of TF_CONFIG than on task 0. Start the same command on each."
             )
 
     def trainable(self, model: keras.Model) -> keras.Model:
-        """A model to compile and fit that shares its variables with `model`, which was built in the strategy's scope."""
+        """A model to compile and fit that shares its variables with `model`, which was built in `scope`."""
         return _Shared(model, self.strategy)
 
     def same_state(self, checkpoint: Checkpoint, model: keras.Model) -> Checkpoint:
@@ -102,16 +103,17 @@ class _Received(Checkpoint):
 def group(strategy: str) -> Group | None:
     """The devices of a strategy of `FitConfig`, or None for "none".
 
-    Those of several machines have to be joined before TensorFlow computes anything. Waits until all are there, at most
+    Several machines have to be joined before TensorFlow computes anything. Waits until all are there, at most
     an hour. Raises `PipelineError` if one does not come, `InputError` if TF_CONFIG names none.
     """
     if strategy == "mirrored":
         return Group(tf.distribute.MirroredStrategy(None if tf.config.list_physical_devices("GPU") else ["/cpu:0"]))
-    return _machines() if strategy == "multi_worker" else None
+    return machines() if strategy == "multi_worker" else None
 
 
 @cache  # a process joins once
-def _machines() -> Group:
+def machines() -> Group:
+    """Those of TF_CONFIG, each with its devices; see `group`."""
     try:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         tasks = resolver.cluster_spec().as_dict()
@@ -123,14 +125,15 @@ def _machines() -> Group:
             "--strategy multi_worker: expected the environment variable TF_CONFIG to name the machines as workers, and "
             "which of them this is; it does not. Set it as docs/training.md says."
         )
-    with watching():
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    strategy = _wait(lambda: tf.distribute.MultiWorkerMirroredStrategy(resolver))
     return Group(strategy, len(tasks["worker"]), chief=place[2] == 0)
 
 
-def scope(group: Group | None) -> AbstractContextManager[Any]:
+@contextmanager
+def scope(group: Group | None) -> Iterator[None]:
     """Where the variables of a model and of its optimizer are made that this group trains."""
-    return group.strategy.scope() if group else nullcontext()
+    with watching(), group.strategy.scope() if group else nullcontext():
+        yield
 
 
 @contextmanager
@@ -142,6 +145,21 @@ def watching() -> Iterator[None]:
         raise errors.PipelineError(
             f"--strategy multi_worker: expected all machines of TF_CONFIG to answer, one does not. {AGAIN}"
         ) from error
+
+
+def _wait(work: Callable[[], Any]) -> Any:
+    """What `work` returns, which waits for other machines. TensorFlow does not listen to Ctrl-C then; this does."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001  it is raised by whoever waits
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    with watching():
+        return future.result()
 
 
 class _Shared(keras.Model):  # type: ignore[misc]  # keras is untyped
@@ -176,7 +194,7 @@ class _Shared(keras.Model):  # type: ignore[misc]  # keras is untyped
             self.test_function = self._function(self._test)
 
     def _function(self, on_each_device: Step) -> Callable[[Any], dict[str, Tensor]]:
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def step(batch: Any) -> list[Tensor]:
             totals = self.strategy.run(on_each_device, args=(batch,))
             return [self.strategy.experimental_local_results(total)[0] for total in totals]
@@ -217,7 +235,7 @@ class _Shared(keras.Model):  # type: ignore[misc]  # keras is untyped
             return super().fit(*arguments, **options)
 
     def _part_ways(self) -> None:
-        """Gives the dropout of each device a seed of its own. The first device, whose state is saved, keeps its seed."""
+        """Gives the dropout of each device a seed of its own; the first device, whose state is saved, keeps it."""
 
         def shift() -> None:
             number = tf.distribute.get_replica_context().replica_id_in_sync_group

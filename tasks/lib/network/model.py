@@ -205,9 +205,9 @@ def fit(
 
     `datasets` takes the number of the next epoch (from 0) and returns the training and the validation batches. Training
     resumes after the last epoch of the checkpoint, if there is one, and ends with the weights of an undisturbed
-    training. `on_epoch` gets the number of the epoch (from 1) and its logs; `bar` shows Keras's progress bar. The devices
-    of `group` share the training of a model that was built in its scope. Returns the progress with the history: loss,
-    accuracy, val_loss, val_accuracy, seconds.
+    training. `on_epoch` gets the number of the epoch (from 1) and its logs; `bar` shows Keras's progress bar. The
+    devices of `group` share the training of a model that was built in its scope. Returns the progress with the history:
+    loss, accuracy, val_loss, val_accuracy, seconds.
     """
     # Trains the variables of `model`; without a group, to the same bits.
     quicker = group.trainable(model) if group else unrolled.trainable(model)
