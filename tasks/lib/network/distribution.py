@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from threading import Thread
@@ -107,7 +107,7 @@ def group(strategy: str) -> Group | None:
     an hour. Raises `PipelineError` if one does not come, `InputError` if TF_CONFIG names none.
     """
     if strategy == "mirrored":
-        return Group(tf.distribute.MirroredStrategy(None if tf.config.list_physical_devices("GPU") else ["/cpu:0"]))
+        return Group(tf.distribute.MirroredStrategy())  # the GPUs that it may see, else the CPU
     return machines() if strategy == "multi_worker" else None
 
 
@@ -132,7 +132,10 @@ def machines() -> Group:
 @contextmanager
 def scope(group: Group | None) -> Iterator[None]:
     """Where the variables of a model and of its optimizer are made that this group trains."""
-    with watching(), group.strategy.scope() if group else nullcontext():
+    if group is None:
+        yield
+        return
+    with watching(), group.strategy.scope():
         yield
 
 
@@ -243,7 +246,7 @@ class _Shared(keras.Model):  # type: ignore[misc]  # keras is untyped
                 if "seed_generator" in variable.path:
                     variable.assign(variable + tf.cast([number, 0], variable.dtype))
 
-        self.strategy.run(shift)
+        tf.function(lambda: self.strategy.run(shift), autograph=False)()
 
 
 def _share(batch: Any) -> tuple[list[Tensor], Tensor]:
