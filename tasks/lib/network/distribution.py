@@ -47,11 +47,13 @@ class Group:
         """What each machine says, in the order of TF_CONFIG; all machines have to call it. Raises `PipelineError`."""
         if self.machines == 1:
             return [mine]
-        padded = np.frombuffer(mine + b"\0" * (-len(mine) % 8), np.int64)
+        # Never empty: TensorFlow crashes if it gathers nothing from all machines.
+        padded = np.frombuffer(mine + b"\0" * (8 - len(mine) % 8), np.int64)
         lengths = _wait(lambda: self.strategy.gather(tf.constant([len(mine)], tf.int64), axis=0)).numpy()
         said = _wait(lambda: self.strategy.gather(tf.constant(padded, tf.int64), axis=0)).numpy().tobytes()
-        ends = np.cumsum(lengths + -lengths % 8)
-        return [said[end - (length + -length % 8) :][:length] for end, length in zip(ends, lengths, strict=True)]
+        sizes = lengths + 8 - lengths % 8
+        starts = np.cumsum(sizes) - sizes
+        return [said[start : start + length] for start, length in zip(starts, lengths, strict=True)]
 
     def call(self, training: str) -> None:
         """Tells the other machines which training is next, or with "" that there is none. Raises as `calls` does."""
