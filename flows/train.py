@@ -49,7 +49,7 @@ from tasks.training.calibrate import calibrate_network
 from tasks.training.download import download_corpus
 from tasks.training.evaluate import evaluate_network
 from tasks.training.find import find_labels
-from tasks.training.fit import fit_network
+from tasks.training.fit import dismiss_machines, fit_network, help_fit, join_machines
 from tasks.training.labels import own_corpus, read_labels
 from tasks.training.plot import render_plots
 from tasks.training.prepare import write_shards
@@ -96,9 +96,13 @@ def train(
     with locks.waiting(data.locks / locks.TRAINING):
         sweep(data)
         found = find_labels(data, corpus)
+        if not join_machines(fit):
+            help_train(step, corpus, shards, found, labels, [(network, fit), *others])
+            return
         bundle = pipeline(step, corpus, shards, network, fit, found, labels, others)
         before = releases.current_or_none(data.models)
         verdict = release_model(bundle, release, data.root)
+        dismiss_machines(fit)
     log_training(data, bundle, before, verdict)
     report_training(data, bundle, before, verdict, step.done)
     events.announce(data.models, before)
@@ -150,6 +154,19 @@ def pipeline(
     plots = step(render_plots, fitted, evaluation, pretrained)
     made = (labelled, prepared, fitted, calibrated, evaluation, baseline, plots)
     return step(write_bundle, *made, own, unlabelled, vectors, pretrained)
+
+
+def help_train(
+    step: caching.Steps,
+    corpus: CorpusConfig,
+    shards: ShardConfig,
+    found: LabelFiles | None,
+    labels: LabelsConfig,
+    trials: Sequence[tuple[NetworkConfig, FitConfig]],
+) -> None:
+    """What all machines of `--strategy multi_worker` but the chief do: they share the fit, from shards of their own."""
+    labelled, own = reviews_of(step, corpus, found, labels)
+    help_fit(step(write_shards, labelled, own, shards), trials, step.data.root)
 
 
 def reviews_of(

@@ -29,9 +29,10 @@ HOUSE = {
     "tasks/lib/pruning": "tasks/lib/models |",
     "tasks/lib/corpus":  "| requests:sources tqdm:sources pickle:imdb tarfile:unlabelled pyarrow:shards "
                          "tensorflow:dataset",
-    "tasks/lib/network": "| tensorflow:model tensorflow:unrolled tensorflow:language keras:model keras:unrolled "
-                         "keras:language sklearn:metrics sklearn:regression sklearn:vectors scipy:regression "
-                         "scipy:vectors scipy:calibration scipy:metrics h5py:archive threadpoolctl:forward",
+    "tasks/lib/network": "| tensorflow:model tensorflow:unrolled tensorflow:language tensorflow:distribution "
+                         "keras:model keras:unrolled keras:language keras:distribution sklearn:metrics "
+                         "sklearn:regression sklearn:vectors scipy:regression scipy:vectors scipy:calibration "
+                         "scipy:metrics h5py:archive threadpoolctl:forward",
     "tasks/lib/dumps":   "| bz2:packing backports:packing pyarrow:parquet",
     "tasks/lib/scores":  "tasks/lib/dumps | pyarrow:tables pyarrow:quarantine pyarrow:exports pyarrow:reports "
                          "pyarrow:flips pyarrow:scored pyarrow:proofs pyarrow:lineage sqlite3:ledger scipy:drift",

@@ -197,6 +197,11 @@ class FitConfig(StageConfig):
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto", description="Where to compute; auto takes a GPU if there is one."
     )
+    strategy: Literal["none", "mirrored", "multi_worker"] = Field(
+        "none",
+        description="Who shares the training steps: none, a single device; mirrored, all GPUs of this machine; "
+        "multi_worker, the machines that TF_CONFIG names.",
+    )
 
 
 class SearchConfig(StageConfig):

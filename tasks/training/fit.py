@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
@@ -31,7 +33,7 @@ def fit_network(
     """Trains the network and saves it; a killed training resumes after its last complete epoch."""
     with environment.quiet_import():  # here, so that a run from the cache loads no TensorFlow
         from tasks.lib.corpus import dataset
-        from tasks.lib.network import model
+        from tasks.lib.network import distribution, model
 
     if config.batches == "like_length" and network.pooling == "last":
         raise errors.InputError(
@@ -44,9 +46,13 @@ def fit_network(
     if checkpoint.is_damaged():
         log.warning("%s: damaged, so the training starts from its first epoch", checkpoint.path)
     device = model.choose_device(config.device)
+    group = distribution.group(config.strategy)
+    if group and group.chief:
+        group.call(_name(prepared, network, config))
     model.set_seed(config.seed)
     shape = network, prepared.config.num_words, prepared.config.maxlen
-    built = model.build(*shape, training=True)
+    with distribution.scope(group):
+        built = model.build(*shape, training=True)
     if start:
         model.start_from(built, start.weights(data_dir))
     log.info("%s on %s, %s parameters", network.cell, device, f"{built.count_params():,}")
@@ -68,6 +74,7 @@ def fit_network(
         checkpoint,
         on_epoch=lambda epoch, logs: _report_epoch(epoch, config.epochs, logs, shown),
         bar=sys.stdout.isatty(),
+        group=group,
     )
     shown.show(100, f"the best epoch was {run.best_epoch + 1}")
     folder = data.work / key
@@ -93,6 +100,41 @@ def fit_network(
         cudnn=model.uses_cudnn(network, device),
         parameters=built.count_params(),
     )
+
+
+def join_machines(config: FitConfig) -> bool:
+    """Waits until all machines are there that share the training; whether this one publishes what comes of it."""
+    if config.strategy != "multi_worker":
+        return True
+    with environment.quiet_import():
+        from tasks.lib.network import distribution, model
+
+    model.choose_device(config.device)
+    log.info("waiting for the other machines of TF_CONFIG")
+    return distribution.machines().chief
+
+
+def help_fit(prepared: Shards, trials: Sequence[tuple[NetworkConfig, FitConfig]], data_dir: Path) -> None:
+    """The part of the other machines: they share each training that the chief runs, until `dismiss_machines`."""
+    from tasks.lib.network import distribution
+
+    known = {_name(prepared, *trial): trial for trial in trials}
+    for called in distribution.machines().calls(known):
+        fitted = fit_network.fn(prepared, None, *known[called], data_dir)  # the chief says where it starts from
+        shutil.rmtree((data_dir / fitted.model).parent)
+
+
+def dismiss_machines(config: FitConfig) -> None:
+    """Ends the other machines."""
+    if config.strategy == "multi_worker":
+        from tasks.lib.network import distribution
+
+        distribution.machines().call("")
+
+
+def _name(prepared: Shards, network: NetworkConfig, config: FitConfig) -> str:
+    """What all machines have to agree on. Where the network starts from, the chief alone knows."""
+    return caching.key(fit_network, prepared, None, network, config)
 
 
 def _report_epoch(epoch: int, epochs: int, logs: dict[str, float], shown: progress.Progress) -> None:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tasks.lib import errors
 from tasks.lib.config import FitConfig, LanguageConfig, NetworkConfig
-from tasks.lib.network import unrolled
+from tasks.lib.network import distribution, unrolled
 from tasks.lib.network.checkpoint import Checkpoint, Progress
 from tasks.lib.tokens import Ids
 
@@ -199,23 +199,29 @@ def fit(
     *,
     on_epoch: OnEpoch = lambda epoch, logs: None,
     bar: bool = False,
+    group: distribution.Group | None = None,
 ) -> Progress:
     """Trains on binary cross-entropy, stops early on `val_loss`, and restores the best weights.
 
     `datasets` takes the number of the next epoch (from 0) and returns the training and the validation batches. Training
     resumes after the last epoch of the checkpoint, if there is one, and ends with the weights of an undisturbed
-    training. `on_epoch` gets the number of the epoch (from 1) and its logs; `bar` shows Keras's progress bar. Returns
-    the progress with the history: loss, accuracy, val_loss, val_accuracy, seconds.
+    training. `on_epoch` gets the number of the epoch (from 1) and its logs; `bar` shows Keras's progress bar. The
+    devices of `group` share the training of a model that was built in its scope. Returns the progress with the history:
+    loss, accuracy, val_loss, val_accuracy, seconds.
     """
-    quicker = unrolled.trainable(model)  # trains the variables of `model`, to the same bits
+    # Trains the variables of `model`; without a group, to the same bits.
+    quicker = group.trainable(model) if group else unrolled.trainable(model)
     train, validation = datasets(0)
-    quicker.compile(
-        optimizer=_optimizer(config, len(train)),
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-        jit_compile="auto" if config.batches == "random" else False,  # XLA would compile for each length
-    )
-    quicker.optimizer.build(quicker.trainable_variables)
+    with distribution.scope(group):
+        quicker.compile(
+            optimizer=_optimizer(config, len(train)),
+            loss="binary_crossentropy",
+            metrics=["accuracy"],
+            jit_compile="auto" if config.batches == "random" else False,  # XLA would compile for each length
+        )
+        quicker.optimizer.build(quicker.trainable_variables)
+    if group:
+        checkpoint = group.same_state(checkpoint, quicker)
     best_weights, progress = checkpoint.restore(quicker)
     if progress.stopped or progress.epochs >= config.epochs:
         quicker.set_weights(best_weights)
