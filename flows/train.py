@@ -139,8 +139,7 @@ def pipeline(
     check_reading(corpus, network)
     labelled, own = reviews_of(step, corpus, found, labels)
     unlabelled = step(read_unlabelled, labelled, own, unlabelled_source(corpus)) if corpus.unlabelled else None
-    # Labels that only test change nothing before the evaluation.
-    learned = own if own is caching.UNKNOWN or (own and own.learned) else None
+    learned = learned_of(own)
     prepared = step(write_shards, labelled, learned, shards)
     reading = labelled, learned, unlabelled
     vectors = step(learn_vectors, *reading, VectorsConfig.of(shards, network)) if network.vectors else None
@@ -166,7 +165,7 @@ def help_train(
 ) -> None:
     """What all machines of `--strategy multi_worker` but the chief do: they share the fit, from shards of their own."""
     labelled, own = reviews_of(step, corpus, found, labels)
-    help_fit(step(write_shards, labelled, own, shards), trials, step.data.root)
+    help_fit(step(write_shards, labelled, learned_of(own), shards), trials, step.data.root)
 
 
 def reviews_of(
@@ -179,6 +178,11 @@ def reviews_of(
     own = step(read_labels, labelled, found, labels) if found else None
     # Files of rows that nobody has labelled yet change nothing.
     return labelled, None if own and own is not caching.UNKNOWN and not own.reviews else own
+
+
+def learned_of(own: Labels | None) -> Labels | None:
+    """The labels, unless they only test: then they change nothing before the evaluation."""
+    return own if own is caching.UNKNOWN or (own and own.learned) else None
 
 
 def sweep(data: Layout) -> None:

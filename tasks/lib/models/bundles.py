@@ -114,7 +114,7 @@ def read_metrics(models: Path, wanted: str) -> dict[str, Any]:
 
 
 def read_reference(models: Path, wanted: str) -> Profile | None:
-    """The profile of a model's validation reviews; None if the model is gone, or of an earlier version without one.
+    """The profile that a model's reviews are compared with; None if the model is gone, or of an earlier version without one.
 
     Raises `ModelError` if it cannot be read.
     """

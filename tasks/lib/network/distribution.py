@@ -195,7 +195,7 @@ class _Shared(keras.Model):  # type: ignore[misc]  # keras is untyped
         self.train_function = self._function(self._train)
 
     def make_test_function(self, force: bool = False) -> None:
-        if self.test_function is None:
+        if getattr(self, "test_function", None) is None:
             self.test_function = self._function(self._test)
 
     def _function(self, on_each_device: Step) -> Callable[[Any], dict[str, Tensor]]:

@@ -39,6 +39,8 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
     of_month = [done for done in commands if f"{days[0]}" <= done["at"][:10] <= f"{last}"]
     scored, trained = ([done for done in of_month if done["what"] == what] for what in ("score", "train"))
     data = play.data
+    by_day = {day: [found["right_on"][day], rows] for day, rows in sorted(found["scored_on"].items())}
+    right, rows = (sum(of_day) for of_day in zip(*(by_day[day] for day in by_day if f"{days[0]}" <= day), strict=True))
     return {
         "month": f"{last:%Y-%m}",
         "days": len(days),
@@ -51,15 +53,15 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
         "bytes_data": size(data.root),
         "bytes_dumps": size(data.inbox),
         "bytes_tables": size(data.scores),
-        "rows": found["rows"],
-        "accuracy": sum(found["right_by"].values()) / max(1, sum(found["scored_by"].values())),
+        "rows": rows,
+        "accuracy": right / rows,
         **_estimate(found, estimates),
         "alarm_days": sum(bool(entry["alarms"]) for entry in entries),
         "alarms": sorted({kind for entry in entries for kind in entry["alarms"]}),
         "models": len({entry["model"] for entry in entries}),
         "labels": found["labels"],
         "faults": sum(len(entry["faults"]) for entry in entries),
-        "by_day": {day: [found["right_on"][day], rows] for day, rows in sorted(found["scored_on"].items())},
+        "by_day": by_day,
         "findings": found["findings"],
     }
 
