@@ -114,7 +114,7 @@ def read_metrics(models: Path, wanted: str) -> dict[str, Any]:
 
 
 def read_reference(models: Path, wanted: str) -> Profile | None:
-    """The profile that a model's reviews are compared with; None if the model is gone, or of an earlier version without one.
+    """What the reviews that a model scores are compared with; None if it is gone, or of a version without such a file.
 
     Raises `ModelError` if it cannot be read.
     """
