@@ -106,6 +106,7 @@ CODE: dict[str, set[str]] = {
     "lib/network/model.py": {"pretrain", "fit", "calibrate", "evaluate"},
     "lib/network/checkpoint.py": {"pretrain", "fit", "calibrate", "evaluate"},
     "lib/network/unrolled.py": {"pretrain", "fit", "calibrate", "evaluate"},
+    "lib/network/distribution.py": {"pretrain", "fit", "calibrate", "evaluate"},
     "lib/network/archive.py": {"calibrate", "evaluate"},
     "lib/network/cells.py": {"calibrate", "evaluate"},
     "lib/network/forward.py": {"calibrate", "evaluate"},
