@@ -133,14 +133,6 @@ def quiet_import() -> Iterator[None]:
             os.close(stderr)
 
 
-def s3_endpoint() -> str | None:
-    """The address of a store that speaks like S3, as the AWS tools take it; None for Amazon's own.
-
-    pyarrow itself looks at these variables only when it is given a URL, and then takes no other settings.
-    """
-    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-
-
 def quiet_prefect() -> None:
     """Keeps from the terminal what Prefect logs beside an error that the command line reports in one line."""
     logging.raiseExceptions = False  # log lines that the server does not take

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +17,10 @@ from tasks.lib.scores import inbox
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.stores import Fetched
 from tasks.running import environment
+from tasks.running.buckets import open_store
 from tasks.scoring.batches import batches
 from tasks.scoring.find import Dumps
-from tasks.scoring.run import ScoringRun, open_store
+from tasks.scoring.run import ScoringRun
 
 if TYPE_CHECKING:
     from tasks.scoring.cluster import Cluster  # it loads Dask
@@ -48,20 +49,13 @@ def fetch_dumps(run: ScoringRun, dumps: Dumps, cluster: Cluster | None = None) -
 @task(name="fetch", task_run_name="fetch objects", persist_result=False)
 def fetch_round(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked) -> list[Dump]:
     """Copies each object to the disk, once; returns those that could be read, with their status."""
-    made: list[Dump] = []
-    read: list[tuple[Dump, Fetched]] = []
     with ThreadPoolExecutor(stores.AT_ONCE) as threads:
-        fetched = threads.map(lambda dump: _try(dump, place(run.data, dump)), dumps)
+        fetched = threads.map(lambda dump: attempt(dump, place(run.data, dump)), dumps)
         try:
-            for dump, result in zip(dumps, fetched, strict=True):
-                if isinstance(result, Fetched):
-                    read.append((dump, result))
-                made += _arrived(run, dump, result, looked, place(run.data, dump))
+            made = _arrived(run, dumps, fetched, looked, lambda dump: place(run.data, dump))
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
-        finally:
-            inbox.enter(read, looked)
     log.info("fetched %s of %s objects", f"{len(made):,}", f"{len(dumps):,}")
     return made
 
@@ -74,14 +68,7 @@ def identify_objects(run: ScoringRun, dumps: list[Dump], looked: inbox.Looked, c
     """
     made = [dump for dump in dumps if dump.sha256]
     unknown = [dump for dump in dumps if not dump.sha256]
-    read: list[tuple[Dump, Fetched]] = []
-    try:
-        for dump, result in zip(unknown, cluster.identify(unknown), strict=True):
-            if isinstance(result, Fetched):
-                read.append((dump, result))
-            made += _arrived(run, dump, result, looked, None)
-    finally:
-        inbox.enter(read, looked)
+    made += _arrived(run, unknown, cluster.identify(unknown), looked, lambda dump: None)
     log.info("workers identified %s of %s objects", f"{len(made):,}", f"{len(dumps):,}")
     return made
 
@@ -97,7 +84,8 @@ def copy(dump: Dump, to: Path) -> Fetched:
     return open_store(dump.path).fetch(dump.size, to)
 
 
-def _try(dump: Dump, to: Path) -> Fetched | errors.PipelineError:
+def attempt(dump: Dump, to: Path) -> Fetched | errors.PipelineError:
+    """Copies an object to a file, or says why it cannot be read. Raises `OutputError`."""
     try:
         return copy(dump, to)
     except (errors.InputError, errors.StoreError) as error:
@@ -105,17 +93,40 @@ def _try(dump: Dump, to: Path) -> Fetched | errors.PipelineError:
 
 
 def _arrived(
-    run: ScoringRun, dump: Dump, fetched: Fetched | errors.PipelineError, looked: inbox.Looked, at: Path | None
+    run: ScoringRun,
+    dumps: Sequence[Dump],
+    results: Iterable[Fetched | errors.PipelineError],
+    looked: inbox.Looked,
+    where: Callable[[Dump], Path | None],
 ) -> list[Dump]:
-    """The dump, as a file if it is `at` one, if its object could be read; else it is entered into the run as failed."""
-    if isinstance(fetched, errors.PipelineError):
-        if isinstance(fetched, errors.StoreError):
-            open_store(dump.path).check()
-        if at:
-            files.remove(at.parent)
-        run.fail(dump.name, f"{dump.name}: {str(fetched).removeprefix(f'{dump.path}: ')}")
-        return []
-    found = inbox.arrived(dump, fetched, looked)
-    if at and found.status != "new":
+    """The dumps that could be read, entered in the ledger; `where` each is a file, if it is one."""
+    made: list[Dump] = []
+    read: list[tuple[Dump, Fetched]] = []
+    try:
+        for dump, result in zip(dumps, results, strict=True):
+            if isinstance(result, errors.PipelineError):
+                _fail(run, dump, result, where(dump))
+            else:
+                read.append((dump, result))
+                made.append(_as_file(inbox.arrived(dump, result, looked), where(dump)))
+    finally:
+        inbox.enter(read, looked)
+    return made
+
+
+def _fail(run: ScoringRun, dump: Dump, error: errors.PipelineError, at: Path | None) -> None:
+    """Enters an object that could not be read into the run as failed. Raises `StoreError` if its bucket is down."""
+    if isinstance(error, errors.StoreError):
+        open_store(dump.path).check()
+    if at:
         files.remove(at.parent)
-    return [replace(found, path=str(at))] if at and found.status == "new" else [found]
+    run.fail(dump.name, f"{dump.name}: {str(error).removeprefix(f'{dump.path}: ')}")
+
+
+def _as_file(dump: Dump, at: Path | None) -> Dump:
+    """The dump as the file that it is, which goes if there is nothing to do with it."""
+    if at and dump.status == "new":
+        return replace(dump, path=str(at))
+    if at:
+        files.remove(at.parent)
+    return dump

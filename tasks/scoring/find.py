@@ -16,7 +16,8 @@ from tasks.lib.scores import inbox, quarantine
 from tasks.lib.scores.inbox import Dump, Looked
 from tasks.lib.stores import Store
 from tasks.running import environment
-from tasks.scoring.run import ScoringRun, open_store
+from tasks.running.buckets import open_store
+from tasks.scoring.run import ScoringRun
 
 log = logging.getLogger(environment.LOGGER)
 

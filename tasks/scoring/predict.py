@@ -25,7 +25,8 @@ from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 from tasks.lib.scores.shelves import Shelf
 from tasks.running import environment, progress
-from tasks.scoring.run import open_shelf, open_store
+from tasks.running.buckets import open_store
+from tasks.scoring.run import open_shelf
 
 log = logging.getLogger(environment.LOGGER)
 

@@ -11,11 +11,12 @@ from tasks.lib import errors, previews, urls
 from tasks.lib.config import Place, ScoreConfig
 from tasks.lib.dumps import reader
 from tasks.lib.layout import Layout
-from tasks.lib.scores import tables
+from tasks.lib.scores import inbox, tables
 from tasks.lib.scores.shelves import Bucket
 from tasks.lib.scoring import Model
 from tasks.lib.stores import Store
 from tasks.running import environment
+from tasks.running.buckets import open_store
 from tasks.scoring.predict import no_text_in_errors
 from tasks.scoring.run import open_shelf, which_model
 
@@ -71,10 +72,9 @@ def _tables(data: Layout, options: ScoreConfig, model_id: str) -> Iterator[Path 
 def _dumps(named: Place) -> Iterator[Path | Store]:
     """The dumps at or below a place, without hidden ones."""
     if urls.is_url(named):
-        store = Store(urls.checked(str(named)), environment.s3_endpoint())
+        store = open_store(str(named))
         for one in store.objects():
-            hidden = any(part.startswith(".") for part in store.name(one).split("/"))
-            if one.key == store.path or (reader.is_dump(one.key) and not hidden):
+            if one.key == store.path or (reader.is_dump(one.key) and not inbox.is_hidden(store.name(one))):
                 yield store.at(one)
         return
     place = Path(named)

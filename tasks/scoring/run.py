@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.lib import errors, files, urls
+from tasks.lib import errors, files
 from tasks.lib.config import ScoreConfig
 from tasks.lib.layout import CLONE, Layout
 from tasks.lib.models import bundles, releases
 from tasks.lib.scores.ledger import Ledger
 from tasks.lib.scores.reports import FileReport
 from tasks.lib.scores.shelves import Bucket, Folder, Shelf
-from tasks.lib.stores import Store
 from tasks.running import environment, locks
+from tasks.running.buckets import open_store
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -92,11 +92,6 @@ def open_shelf(data: Layout, options: ScoreConfig) -> Shelf:
             f"{data.quarantine}, and requeue it without --output."
         )
     return Bucket(data, open_store(f"{str(options.output).rstrip('/')}/"))
-
-
-def open_store(url: str) -> Store:
-    """What is at a URL, with the credentials of this process's environment. Raises `InputError`."""
-    return Store(urls.checked(url), environment.s3_endpoint())
 
 
 def which_model(data: Layout, options: ScoreConfig) -> str:

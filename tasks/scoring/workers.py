@@ -26,9 +26,9 @@ from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
 from tasks.lib.scores.reports import FileReport
 from tasks.lib.stores import Fetched
+from tasks.running.buckets import open_store
 from tasks.scoring import fetch
 from tasks.scoring.predict import no_text_in_errors, run_name, score_all
-from tasks.scoring.run import open_store
 
 
 class Reviews(list[str]):
@@ -84,14 +84,7 @@ def unreachable(places: Sequence[tuple[str, int]]) -> dict[str, str]:
 def identify(objects: Sequence[Dump]) -> list[Fetched | errors.PipelineError]:
     """Reads objects of buckets for their sha256, and keeps nothing; or why one cannot be read."""
     with ThreadPoolExecutor(stores.AT_ONCE) as threads:
-        return list(threads.map(_identify, objects))
-
-
-def _identify(dump: Dump) -> Fetched | errors.PipelineError:
-    try:
-        return fetch.copy(dump, Path(os.devnull))
-    except (errors.InputError, errors.StoreError) as error:
-        return error
+        return list(threads.map(lambda dump: fetch.attempt(dump, Path(os.devnull)), objects))
 
 
 def score_block(model: str, reviews: Reviews) -> Any:

@@ -12,8 +12,8 @@ from tasks.lib.config import CorpusConfig
 from tasks.lib.labels import answers, copies
 from tasks.lib.labels.answers import LabelFiles
 from tasks.lib.layout import Layout
-from tasks.lib.stores import Store
 from tasks.running import environment, locks
+from tasks.running.buckets import open_store
 
 log = logging.getLogger(environment.LOGGER)
 
@@ -32,7 +32,7 @@ def find_labels(data: Layout, config: CorpusConfig) -> LabelFiles | None:
             f"--labels {config.labels}: expected the URL of a folder in a bucket. Files of labels on the disk count if "
             f"they lie in {data.labels}."
         )
-    store = Store(f"{urls.checked(config.labels).rstrip('/')}/", environment.s3_endpoint())
+    store = open_store(f"{config.labels.rstrip('/')}/")
     with locks.waiting(data.locks / locks.LABELS):
         fetched = copies.fetch(store, data.labels)
     return answers.find(data.labels, config.review_column, fetched)

@@ -98,7 +98,7 @@ def enter(read: Sequence[tuple[Dump, Fetched]], looked: Looked) -> None:
 
 def _in_bucket(place: Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
     """Every object in the place, with its sha256 if it was read before and is the same still."""
-    listed = [one for one in place.objects() if not _is_hidden(place.name(one))]
+    listed = [one for one in place.objects() if not is_hidden(place.name(one))]
     if not ledger.shelf.is_own(f"{place.url}/"):
         listed = [one for one in listed if not ledger.shelf.is_own(place.url_of(one))]
     known = objects.known(place, listed, ledger)
@@ -112,7 +112,8 @@ def _in_bucket(place: Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
             yield Dump(url, name, "new", "", known.get(url, ""), one.size, listed=one)
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Whether a file, by its name below the place that is searched, or a folder above it is hidden."""
     return any(part.startswith(".") for part in name.split("/"))
 
 
