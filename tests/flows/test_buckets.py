@@ -19,7 +19,7 @@ from tasks.lib.layout import Layout
 from tasks.lib.scores.inbox import Dump
 from tasks.scoring.run import ScoringRun
 from tests.support import faulty
-from tests.support.buckets import Bucket
+from tests.support.buckets import Bucket, serving
 from tests.support.folders import contents
 
 
@@ -185,3 +185,10 @@ def test_credentials_in_a_url_that_are_taken_or_shown(trained: Layout) -> None:
         with pytest.raises(errors.InputError, match="Leave out what is before @ and after ?") as of_command:
             main(url, data_dir=trained.root)
         assert not re.search("secret[@/]|=secret", f"{of_flow.value} {of_command.value}")
+
+
+@pytest.mark.slow
+def test_two_stores_that_want_the_same_port(tmp_path_factory: pytest.TempPathFactory) -> None:
+    one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
+    with serving("seaweedfs", one) as first, serving("seaweedfs", other) as second:
+        assert first != second

@@ -105,6 +105,7 @@ def seaweedfs(folder: Path) -> Iterator[str]:
     options = [
         *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer", "-s3", "-volume.max=0"),
         *(f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # else at fixed ports, which only one server can have
         "-master.volumeSizeLimitMB=64",
     ]
     with (folder / "log").open("wb") as log:
