@@ -115,7 +115,7 @@ def _compare(reference: Profile | None, found: Profile) -> Findings:
 
 def _first_scored(run: ScoringRun, scored: Sequence[FileReport], model_id: str) -> list[FileReport]:
     """The dumps that this model scored now and not before: scored anew, the same reviews would count twice."""
-    return [report for report in scored if report.model_id == model_id and report.sha256 not in run.scored_before]
+    return [report for report in scored if report.model_id == model_id and not run.was_scored(report.sha256)]
 
 
 def _day(run: ScoringRun, today: date) -> Day:

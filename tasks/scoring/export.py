@@ -26,8 +26,8 @@ def export_tables(run: ScoringRun, dumps: Dumps) -> None:
     if not run.options.csv:
         return
     tables = {
-        dump.table: FileReport(
-            file=dump.name, status="exported", model_id=run.model_id, table=dump.table, sha256=dump.sha256
+        (table := dumps.looked.table(dump)): FileReport(
+            file=dump.name, status="exported", model_id=run.model_id, table=table, sha256=dump.sha256
         )
         for dump in dumps.scored
     }

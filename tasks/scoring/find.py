@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from prefect import task
@@ -26,17 +26,24 @@ OTHERS: dict[inbox.Status, str] = {"too new": "too new", "not a dump": "not dump
 
 
 class Dumps:
-    """What was found: the dumps to score, the objects of buckets to read first, and those that have their table.
+    """What was found: the dumps to score, the objects of buckets to read first, and those that are to be exported.
 
-    With `identified`, objects are scored where they are, too.
+    With `identified`, objects are scored where they are, too. Those that have their table can be a year's: they are
+    counted, and kept only for `--csv`.
     """
 
-    def __init__(self, found: Sequence[Dump], looked: Looked, *, identified: bool = False) -> None:
-        new = [dump for dump in found if dump.status == "new"]
-        self.new = [dump for dump in new if identified or not urls.is_url(dump.path)]
-        self.remote = [dump for dump in new if not identified and urls.is_url(dump.path)]
-        self.scored = [dump for dump in found if dump.status == "scored"]
+    def __init__(self, found: Iterable[Dump], looked: Looked, *, identified: bool = False) -> None:
         self.looked = looked
+        self.new: list[Dump] = []
+        self.remote: list[Dump] = []
+        self.scored: list[Dump] = []
+        self.counts: Counter[inbox.Status] = Counter()
+        for dump in found:
+            self.counts[dump.status] += 1
+            if dump.status == "new":
+                (self.new if identified or not urls.is_url(dump.path) else self.remote).append(dump)
+            elif dump.status == "scored" and looked.config.csv:
+                self.scored.append(dump)
 
 
 @task(name="find", task_run_name="find new dumps", persist_result=False)
@@ -46,18 +53,18 @@ def find_dumps(run: ScoringRun, paths: Sequence[Place] | None) -> Dumps:
     Objects of buckets are listed, and read when it is their turn.
     """
     found, looked = _look(run, paths)
-    counts = Counter(dump.status for dump in found)
-    shown = [f"{counts[status]:,} {status}" for status in SHOWN]
-    shown += [f"{counts[status]:,} {words}" for status, words in OTHERS.items() if counts[status]]
+    dumps = Dumps(found, looked)
+    shown = [f"{dumps.counts[status]:,} {status}" for status in SHOWN]
+    shown += [f"{dumps.counts[status]:,} {words}" for status, words in OTHERS.items() if dumps.counts[status]]
     log.info("model %s: %s", run.model_id, ", ".join(shown))
-    _warn(run, found)
-    return Dumps(found, looked)
+    _warn(run, dumps)
+    return dumps
 
 
 def describe_dumps(run: ScoringRun, paths: Sequence[Place]) -> None:
     """Says of every file what a run would do with it, and why."""
     log.info("Model: %s", run.model_id)
-    found, _ = _look(run, paths)
+    found = list(_look(run, paths)[0])
     for report in run.reports:
         log.info("%-14s %s", report.status, report.reason)
     for dump in found:
@@ -65,17 +72,20 @@ def describe_dumps(run: ScoringRun, paths: Sequence[Place]) -> None:
             log.info("%-14s %s%s", dump.status, dump.name, f" ({dump.reason})" if dump.reason else "")
 
 
-def _look(run: ScoringRun, paths: Sequence[Place] | None) -> tuple[list[Dump], Looked]:
+def _look(run: ScoringRun, paths: Sequence[Place] | None) -> tuple[Iterator[Dump], Looked]:
     """Every file in the paths or the inbox; what cannot be read is entered into the run as failed."""
     places, failed = _places(run.data, paths, run.options)
     for name, reason in failed.items():
         run.fail(name, reason)
     looked = Looked(run.ledger, run.standing, run.options, run.model_id)
-    found = inbox.find(places, looked)
+    return _failing(run, inbox.find(places, looked)), looked
+
+
+def _failing(run: ScoringRun, found: Iterator[Dump]) -> Iterator[Dump]:
     for dump in found:
         if dump.status == "unreadable":
             run.fail(dump.name, f"{dump.name}: {dump.reason}")
-    return found, looked
+        yield dump
 
 
 def _places(
@@ -102,11 +112,11 @@ def _place(path: Place) -> Path | Store:
     return open_store(str(path)) if urls.is_url(path) else Path(path)
 
 
-def _warn(run: ScoringRun, found: Sequence[Dump]) -> None:
+def _warn(run: ScoringRun, found: Dumps) -> None:
     """One line for each table that is damaged, whether its dump is at hand to make it again or not."""
     again = set()
-    for dump in found:
-        if dump.status == "new" and dump.reason:
+    for dump in [*found.new, *found.remote]:
+        if dump.reason:
             log.warning("%s: %s", dump.name, dump.reason)
             again |= {dump.table, dump.replaces}
     for path, reason in sorted(run.standing.reasons.items()):

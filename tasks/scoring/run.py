@@ -23,8 +23,6 @@ log = logging.getLogger(environment.LOGGER)
 class ScoringRun:
     """What the stages of one scoring run share. `reports` says what became of each dump.
 
-    `scored_before` are the dumps, by their sha256, that an earlier run has scored and reported.
-
     No dataclass: Prefect would look through all of it whenever it is handed to a task.
     """
 
@@ -34,10 +32,13 @@ class ScoringRun:
         models = bundles.model_ids(data.models) if options.unscored_only and not options.rescore else []
         self.standing = ledger.look({*models, model_id})
         self.reports = ledger.unreported()
-        late_ones = {late.sha256 for late in self.reports}
-        self.scored_before = {*self.standing.scored, *self.standing.damaged} - late_ones
+        self._late = {late.sha256 for late in self.reports}
         for late in self.reports:
             log.info("%s: scored by a run that ended before its report", late.file)
+
+    def was_scored(self, sha256: str) -> bool:
+        """Whether an earlier run has scored and reported this dump."""
+        return sha256 not in self._late and (sha256 in self.standing.scored or sha256 in self.standing.damaged)
 
     def fail(self, name: str, reason: str) -> None:
         """Enters a file that could not be scored."""

@@ -23,7 +23,7 @@ Status = Literal["new", "scored", "same content", "too new", "not a dump", "unre
 TICK_NS = 2_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dump:
     """One file: what it is, what is to be done with it, and why.
 
@@ -49,28 +49,39 @@ class Looked:
 
     def __init__(self, ledger: Ledger, standing: Standing, config: ScoreConfig, model_id: str) -> None:
         self.ledger, self.standing, self.config, self.model_id = ledger, standing, config, model_id
-        self._firsts: dict[str, Dump] = {}
-        self._reasons: dict[str, str] = {}
+        self._firsts: dict[str, str] = {}  # sha256 -> path; no more than that, as there can be many
 
     def status(self, dump: Dump) -> Dump:
-        """A dump with what is to be done with it, if its sha256 is known."""
+        """The dump, with what is to be done with it if its sha256 is known."""
         if not dump.sha256:
             return dump
-        if (first := self._firsts.setdefault(dump.sha256, dump)).path != dump.path:
-            return replace(dump, status="same content", reason=f"same content as {first.name}")
-        if (table := self.standing.scored.get(dump.sha256)) and not self.config.rescore:
-            return replace(dump, status="scored", reason=self._has_table(table.rpartition("/")[0]), table=table)
-        return _to_score(dump, self.ledger.data, self.standing, self.model_id)
+        if (first := self._firsts.setdefault(dump.sha256, dump.path)) != dump.path:
+            dump.status, dump.reason = "same content", f"same content as {_name_like(dump, first)}"
+        elif (model_id := self.standing.scored.get(dump.sha256)) and not self.config.rescore:
+            dump.status = "scored"
+            dump.reason = "has its table" if model_id == self.model_id else f"has its table of {model_id}"
+        else:
+            self._will_be_scored(dump)
+        return dump
 
-    def _has_table(self, folder: str) -> str:
-        """Why there is nothing to do: one text for all dumps whose tables are in the folder, as there can be many."""
-        model_id = folder.rpartition("=")[2]
-        return self._reasons.setdefault(
-            folder, "has its table" if model_id == self.model_id else f"has its table of {model_id}"
-        )
+    def _will_be_scored(self, dump: Dump) -> None:
+        """Enters the place of its table: that of a table of this model, sound or damaged, or a new one."""
+        standing, data = self.standing, self.ledger.data
+        damaged = standing.damaged.get(dump.sha256) or standing.unsound.get(dump.sha256[:16]) or ""
+        folder = data.relative(tables.folder(data.scores, self.model_id))
+        in_place = damaged if damaged.startswith(f"{folder}/") else ""
+        name = tables.table_name(Path(dump.path).name, dump.sha256)
+        dump.table = self.table(dump) or in_place or f"{folder}/{name}"
+        dump.reason = f"its table is made again: {standing.reasons[damaged]}" if damaged else ""
+        dump.replaces = "" if in_place else damaged
+
+    def table(self, dump: Dump) -> str:
+        """Where the sound table of a dump is, or an empty string."""
+        model_id = self.standing.scored.get(dump.sha256)
+        return self.ledger.table(dump.sha256, model_id) if model_id else ""
 
 
-def find(places: Sequence[Path | Store], looked: Looked) -> list[Dump]:
+def find(places: Sequence[Path | Store], looked: Looked) -> Iterator[Dump]:
     """All files in the places, each with its status for the model. A place is a dump or a folder, also one of a bucket.
 
     Folders are searched with their subfolders; hidden files are skipped, and in a folder above them, our own tables and
@@ -79,10 +90,8 @@ def find(places: Sequence[Path | Store], looked: Looked) -> list[Dump]:
     somebody may still be writing them. Raises `InputError` if a place does not exist or cannot be reached, `StoreError`
     if a bucket cannot.
     """
-    found: list[Dump] = []
     for place in places:
-        found += map(looked.status, _identified(place, looked.ledger, looked.config.min_age))
-    return found
+        yield from map(looked.status, _identified(place, looked.ledger, looked.config.min_age))
 
 
 def arrived(dump: Dump, fetched: Fetched, looked: Looked) -> Dump:
@@ -123,15 +132,10 @@ def _refused(path: str, name: str, is_below: bool) -> Dump:
     return Dump(path, name, "not a dump" if is_below and not refusal else "unreadable", refusal or reader.NOT_A_DUMP)
 
 
-def _to_score(dump: Dump, data: Layout, standing: Standing, model_id: str) -> Dump:
-    """The dump with the place of its table: that of a damaged one of this model, or a new one."""
-    damaged = standing.damaged.get(dump.sha256) or standing.unsound.get(dump.sha256[:16]) or ""
-    folder = data.relative(tables.folder(data.scores, model_id))
-    in_place = damaged if damaged.startswith(f"{folder}/") else ""
-    name = tables.table_name(Path(dump.path).name, dump.sha256)
-    table = standing.scored.get(dump.sha256) or in_place or f"{folder}/{name}"
-    reason = f"its table is made again: {standing.reasons[damaged]}" if damaged else ""
-    return replace(dump, reason=reason, table=table, replaces="" if in_place else damaged)
+def _name_like(dump: Dump, path: str) -> str:
+    """What another path is called beside the dump: below the same folder, or by its name alone."""
+    folder = dump.path.removesuffix(dump.name)
+    return errors.printable(path.removeprefix(folder) if path.startswith(folder) else path.rpartition("/")[2])
 
 
 def _identified(place: Path | Store, ledger: Ledger, min_age: float) -> Iterator[Dump]:
@@ -145,8 +149,8 @@ def _identified(place: Path | Store, ledger: Ledger, min_age: float) -> Iterator
         raise errors.InputError(f"{place}: no such file or folder. Name review dumps or folders that hold them.")
     start = str(place.resolve())
     own = set(map(str, ledger.data.own))
-    listed = sorted(_below(start, own)) if is_folder else [(start, "")]
-    known = ledger.known_files(_key(start, ledger.data))
+    listed = sorted(_below(start, own), key=lambda one: os.fsencode(one[0])) if is_folder else [(start, "")]
+    known = _Known(ledger.known_files(_key(start, ledger.data)))
     read = []
     for path, error in listed:
         name = errors.printable(path[len(start) + 1 :] or place.name)
@@ -162,7 +166,7 @@ def _identified(place: Path | Store, ledger: Ledger, min_age: float) -> Iterator
                 yield Dump(path, name, "too new", _too_new(age, min_age))
                 continue
             state = files.state(file)
-            before, sha256 = known.pop(key := _key(path, ledger.data), ("", ""))
+            before, sha256 = known.of(key := _key(path, ledger.data))
             if state != before:
                 sha256 = _read(path, file)
                 settled = file.st_ctime_ns + TICK_NS < time.time_ns()
@@ -171,7 +175,32 @@ def _identified(place: Path | Store, ledger: Ledger, min_age: float) -> Iterator
         except (OSError, errors.InputError) as problem:
             reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
             yield Dump(path, name, "unreadable", reason)
-    ledger.enter_files(read, gone=list(known))
+    ledger.enter_files(read, gone=known.rest())
+
+
+class _Known:
+    """What the ledger knows of files, asked for in the order in which it has them: a year's need not be in memory."""
+
+    def __init__(self, rows: Iterator[tuple[bytes, str, str]]) -> None:
+        self._rows = rows
+        self._next = next(rows, None)
+        self._passed: list[bytes] = []
+
+    def of(self, path: bytes) -> tuple[str, str]:
+        """The state and the sha256 of the file, empty if it is not known."""
+        while self._next and self._next[0] < path:
+            self._passed.append(self._next[0])
+            self._next = next(self._rows, None)
+        if not self._next or self._next[0] != path:
+            return "", ""
+        _, state, sha256 = self._next
+        self._next = next(self._rows, None)
+        return state, sha256
+
+    def rest(self) -> list[bytes]:
+        """The paths that were not asked for."""
+        last = [self._next] if self._next else []
+        return self._passed + [path for path, *_ in [*last, *self._rows]]
 
 
 def _too_new(age: float, min_age: float) -> str:

@@ -45,10 +45,10 @@ UNREADABLE = "not readable as a score table, or its quarantine is gone"
 
 @dataclass
 class Standing:
-    """What there is of some models: dumps by their sha256, and where their sound tables are.
+    """What there is of some models: which of them has a sound table of a dump, by the sha256 of the dump.
 
     `damaged` maps dumps, and `unsound` the first 16 digits of their sha256, to tables that have to be made again;
-    `reasons` says of each such table why.
+    `reasons` says of each such table why. Sound tables can be a year's: their paths stay in the ledger.
     """
 
     scored: dict[str, str] = field(default_factory=dict)
@@ -88,13 +88,12 @@ class Ledger:
 
     # What came in.
 
-    def known_files(self, place: bytes) -> dict[bytes, tuple[str, str]]:
-        """The dumps at and below a place: path -> its state when it was read, and its sha256."""
-        found = self._connection.execute(
-            "SELECT path, state, sha256 FROM files WHERE path = ? OR (path > ? AND path < ?)",
+    def known_files(self, place: bytes) -> Iterator[tuple[bytes, str, str]]:
+        """The dumps at and below a place, in order: path, state when it was read, sha256."""
+        return self._connection.execute(
+            "SELECT path, state, sha256 FROM files WHERE path = ? OR (path > ? AND path < ?) ORDER BY path",
             [place, place + b"/", place + b"0"],  # "0" follows "/"
         )
-        return {path: (state, sha256) for path, state, sha256 in found}
 
     def enter_files(self, read: Sequence[tuple[bytes, str, str, str]], gone: Sequence[bytes]) -> None:
         """Enters dumps that were read, as (path, state, sha256, name), and forgets the paths that are gone."""
@@ -164,7 +163,7 @@ class Ledger:
                 standing.damaged[input_sha256] = path
                 standing.reasons[path] = f"its quarantine {quarantine} is gone or was altered"
             else:
-                standing.scored[input_sha256] = path
+                standing.scored[input_sha256] = model_id
                 if found != state:
                     same.append((found, path))
         self._connection.executemany("DELETE FROM tables WHERE path = ?", gone)
@@ -199,7 +198,13 @@ class Ledger:
             elif entry.sha256 not in standing.scored:
                 states = self.shelf.states_of(filter(None, [entry.table, entry.quarantine]))
                 self._enter(entry, states, report, exported=self.shelf.is_exported(path))
-                standing.scored[entry.sha256] = path
+                standing.scored[entry.sha256] = model_id
+
+    def table(self, sha256: str, model_id: str) -> str:
+        """Where the table of a dump is that `look` found sound."""
+        by_input = "SELECT path FROM tables WHERE input_sha256 = ? AND model_id = ?"
+        (path,) = self._connection.execute(by_input, [sha256, model_id]).fetchone()
+        return str(path)
 
     # What was said of it.
 

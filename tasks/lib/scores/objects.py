@@ -21,7 +21,7 @@ def known(place: Store, listed: Sequence[Object], ledger: Ledger) -> dict[str, s
 
     Forgets what is not listed any more. Raises `StoreError`.
     """
-    before = ledger.known_files(os.fsencode(place.url))
+    before = {path: (state, sha256) for path, state, sha256 in ledger.known_files(os.fsencode(place.url))}
     found, doubtful = {}, []
     for one in listed:
         url = place.url_of(one)

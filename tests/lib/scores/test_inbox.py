@@ -31,7 +31,7 @@ def find(*places: Path, config: ScoreConfig = ScoreConfig()) -> list[Dump]:
     """What there is in the places; the data folder is the one above the inbox."""
     root = next((parent for parent in places[0].parents if (parent / "inbox").exists()), places[0].parent)
     with Ledger.open(Layout(root)) as ledger:
-        return inbox.find(places, inbox.Looked(ledger, ledger.look([MODEL]), config, MODEL))
+        return list(inbox.find(places, inbox.Looked(ledger, ledger.look([MODEL]), config, MODEL)))
 
 
 def found(folder: Path) -> dict[str, inbox.Status]:
@@ -50,7 +50,7 @@ def test_tables_and_other_things_of_our_own_that_are_scored(folder: Path) -> Non
         (path / "r.csv").write_text(f"review\n{path}\n")
     with Ledger.open(data) as ledger:
         looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(), MODEL)
-        places = [inbox.find([place], looked) for place in (data.root, data.labels)]
+        places = [list(inbox.find([place], looked)) for place in (data.root, data.labels)]
     whole, named = ({dump.name for dump in place if dump.status == "new"} for place in places)
     assert whole == {"inbox/a.csv", "sample/r.csv"}
     assert named == {"r.csv"}
@@ -110,7 +110,7 @@ def test_a_place_that_cannot_be_reached_and_ends_in_a_traceback(folder: Path, mo
         looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(), MODEL)
         monkeypatch.setattr(Path, "stat", locked)
         with pytest.raises(errors.InputError, match="inbox: cannot be read: Permission denied"):
-            inbox.find([folder], looked)
+            list(inbox.find([folder], looked))
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "x.csv.xz"])
@@ -254,7 +254,7 @@ def test_a_file_that_was_removed_and_stays_in_the_ledger(settled: Path) -> None:
     (settled / "a.csv").unlink()
     find(settled)
     with Ledger.open(Layout(settled.parent)) as ledger:
-        assert not ledger.known_files(b"inbox")
+        assert not list(ledger.known_files(b"inbox"))
 
 
 def test_a_name_that_is_forgotten(folder: Path) -> None:

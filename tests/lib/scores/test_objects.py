@@ -34,7 +34,7 @@ def find(
     """What there is in the bucket; new objects are read, as a run reads them."""
     with Ledger.open(Layout(root)) as ledger:
         looked = inbox.Looked(ledger, ledger.look([MODEL]), ScoreConfig(**options), MODEL)
-        found = inbox.find([Store(bucket.url(place), proxy.endpoint)], looked)
+        found = list(inbox.find([Store(bucket.url(place), proxy.endpoint)], looked))
         for dump in found:
             if read and dump.status == "new" and not dump.sha256:
                 inbox.enter([(dump, Store(dump.path, proxy.endpoint).fetch(dump.size, root / "spooled"))], looked)
@@ -116,7 +116,7 @@ def test_an_object_that_is_gone_and_stays_in_the_ledger(bucket: Bucket, proxy: P
     bucket.delete("in/a.csv")
     find(proxy, bucket, tmp_path, place="in/")
     with Ledger.open(Layout(tmp_path)) as ledger:
-        assert not ledger.known_files(bucket.url("in").encode())
+        assert not list(ledger.known_files(bucket.url("in").encode()))
 
 
 def test_an_object_that_is_too_new(bucket: Bucket, proxy: Proxy, tmp_path: Path) -> None:
