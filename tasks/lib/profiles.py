@@ -17,7 +17,8 @@ Counts = npt.NDArray[np.integer[Any]]
 
 PROBABILITY_BINS = 20  # of the same width, so that one half of them is positive
 LENGTHS = np.unique(np.round(2 ** (np.arange(53) / 4)))  # known words at which a bin begins: 1 to 8,192
-RARE = np.array([0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50]) / 100  # last value of each bin but one
+# Shares of the words of a review: the last value of each bin but one.
+SHARES = np.array([0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50]) / 100
 
 
 class Scores(NamedTuple):
@@ -29,8 +30,8 @@ class Scores(NamedTuple):
     """its words that are in the word index"""
     rare_tokens: Counts
     """those of its known words that are outside the model's vocabulary"""
-    words: int
-    """of all reviews together, known or not"""
+    words: Counts
+    """its words, known or not"""
 
 
 class Profile(BaseModel):
@@ -43,7 +44,9 @@ class Profile(BaseModel):
     lengths: list[int] = []
     """in known words, by `LENGTHS`"""
     rare: list[int] = []
-    """the share of the known words that are outside the model's vocabulary, by `RARE`"""
+    """the share of the known words that are outside the model's vocabulary, by `SHARES`"""
+    unknown: list[int] = []
+    """the share of the words that are not in the word index, by `SHARES`; none where they were not kept"""
     words: int = 0
     known: int = 0
     """of the words, those that are in the word index"""
@@ -69,20 +72,21 @@ class Profile(BaseModel):
             probabilities=_sum(self.probabilities, other.probabilities),
             lengths=_sum(self.lengths, other.lengths),
             rare=_sum(self.rare, other.rare),
+            unknown=_sum(self.unknown, other.unknown),
             words=self.words + other.words,
             known=self.known + other.known,
         )
 
 
 def count(scores: Scores) -> Profile:
-    """The profile of these reviews. One without a known word counts as one whose words are all rare."""
+    """The profile of these reviews. One without a known word counts as one whose words are all rare and unknown."""
     known = scores.known_tokens
-    shares = np.where(known > 0, scores.rare_tokens / np.maximum(known, 1), 1.0)
     return Profile(
         probabilities=histogram(scores.probabilities).tolist(),
         lengths=np.bincount(np.searchsorted(LENGTHS, known, "right"), minlength=len(LENGTHS) + 1).tolist(),
-        rare=np.bincount(np.searchsorted(RARE, shares, "left"), minlength=len(RARE) + 1).tolist(),
-        words=scores.words,
+        rare=_shares(scores.rare_tokens, known),
+        unknown=unknown(scores.words, known),
+        words=int(scores.words.sum()),
         known=int(known.sum()),
     )
 
@@ -91,6 +95,16 @@ def histogram(probabilities: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.in
     """The number of probabilities in each of the bins."""
     bins = np.minimum((probabilities * PROBABILITY_BINS).astype(np.intp), PROBABILITY_BINS - 1)
     return np.bincount(bins, minlength=PROBABILITY_BINS)
+
+
+def unknown(words: Counts, known: Counts) -> list[int]:
+    """How many reviews have which share of unknown words."""
+    return _shares(words - known, words)
+
+
+def _shares(some: Counts, of: Counts) -> list[int]:
+    shares = np.where(of > 0, some / np.maximum(of, 1), 1.0)
+    return np.bincount(np.searchsorted(SHARES, shares, "left"), minlength=len(SHARES) + 1).tolist()
 
 
 def _sum(one: Sequence[int], other: Sequence[int]) -> list[int]:

@@ -64,7 +64,7 @@ def calibrate_network(
         facts = slices.facts(ranks, {}, prepared.config.num_words)
         known, in_vocabulary = facts.words, facts.known_words
         probabilities = calibration.probabilities(scales, *parts)
-        return profiles.count(profiles.Scores(probabilities, known, known - in_vocabulary, int(known.sum())))
+        return profiles.count(profiles.Scores(probabilities, known, known - in_vocabulary, known))
 
     kept = reviews.usual(labelled.corpus, archive, len(ids), own_labels)
     reference = profile(ranks[kept], [part[kept] for part in parts])
@@ -73,6 +73,9 @@ def calibrate_network(
     if more := reviews.usual_test(labelled.corpus, archive, own_labels):
         more_ids = tokens.padded(more.ranks, prepared.config.num_words, prepared.config.maxlen)
         reference += profile(more.ranks, logits(more_ids, more.ranks))
+    known_own = reviews.usual_own(labelled.corpus, archive, own_labels)  # of no others, unknown words are counted
+    new_words = profiles.unknown(known_own.words, known_own.lengths) if known_own else []
+    reference = reference.model_copy(update={"unknown": new_words})
     ngram_scale = others[0] if others else 0.0
     finished = model.finish(
         fitted.network,

@@ -122,7 +122,8 @@ def _read(data: Layout, found: LabelFiles, config: LabelsConfig) -> tuple[list[R
 def _look_up(data: Layout, kept: list[Review], word_index: dict[str, int], weight: float = 1.0) -> Own:
     identities, texts, labels = zip(*kept, strict=True) if kept else ((), (), ())
     encoder = Encoder(word_index, num_words=len(word_index), maxlen=1)
-    return own.collected(Texts(*encoder.ranks(texts)), labels, identities, weight, asked.doubted(data.labels))
+    ranks, lengths, all_words = encoder.ranks(texts)
+    return own.collected(Texts(ranks, lengths), all_words, labels, identities, weight, asked.doubted(data.labels))
 
 
 def _log_sides(collected: Own) -> None:

@@ -41,7 +41,7 @@ def read_unlabelled(
     word_index = tokens.read_word_index(data_dir / labelled.word_index)
     encoder = Encoder(word_index, num_words=len(word_index), maxlen=1)
     read = unlabelled.members(fetched) if unlabelled.is_archive(fetched) else _rows(fetched, source.review_column)
-    found = unlabelled.joined(*(Texts(*encoder.ranks(block)) for block in _blocks(read)))
+    found = unlabelled.joined(*(Texts(*encoder.ranks(block)[:2]) for block in _blocks(read)))
     test = Texts(*ngrams.flat(reviews.test(labelled.corpus, data_dir / labelled.archive).ranks))
     if labels:
         test = unlabelled.joined(test, own.load(data_dir / labels.path).side("test").texts)

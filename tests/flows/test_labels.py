@@ -97,6 +97,7 @@ def test_own_reviews_on_another_side_or_of_another_weight(labelled_once: Layout,
     reference = bundles.read_reference(data.models, model_id)
     assert reference is not None
     assert reference.rows == 400 + sides[1] + sides[2]
+    assert sum(reference.unknown) == sides[1] + sides[2]  # the corpus has no words that are not in its index
 
 
 def test_own_test_reviews_that_score_otherwise(labelled: Layout, sample: Path) -> None:
@@ -239,7 +240,7 @@ def test_a_corpus_of_ones_own_that_knows_other_words(labelled: Layout, sample: P
     reference = bundles.read_reference(labelled.models, model_id)
     assert reference is not None
     drawn = [row.identity for row in in_doubt if row.at_random]
-    assert reference.rows == sum(own.side(identity) > 0 for identity in drawn)
+    assert reference.rows == sum(reference.unknown) == sum(own.side(identity) > 0 for identity in drawn)
     score(paths=[labelled.labels / "mine.csv"], data_dir=labelled.root)
     (path,) = labelled.scores.glob(f"model={model_id}/*.parquet")
     known = pd.read_parquet(path)["known_tokens"]

@@ -29,7 +29,7 @@ def table(folder: Path, reviews: Sequence[str], probabilities: Sequence[float], 
             for block in rows:
                 part = np.array(probabilities, np.float32)[np.array(block.ordinals) - 1]
                 words = np.zeros(len(part), np.int32)
-                out.add(block, Scores(part, words, words, 0))
+                out.add(block, Scores(part, words, words, words))
             out.publish(rows.counts)
     return made
 

@@ -33,7 +33,7 @@ def score(dump: Path, folder: Path, *, threshold: float = 0.5, lose: int = 0) ->
                 count = len(block.rows) - lose
                 kept = RowBlock(block.ordinals[:count], block.lines[:count], block.spans, block.rows[:count])
                 words = np.arange(count, dtype=np.int32)
-                out.add(kept, Scores(np.linspace(0, 1, count, dtype=np.float32), words, words * 0, int(words.sum())))
+                out.add(kept, Scores(np.linspace(0, 1, count, dtype=np.float32), words, words * 0, words))
             out.publish(opened.counts)
     return table
 

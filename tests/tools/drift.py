@@ -22,7 +22,6 @@ from cyclopts import App
 from tasks.lib import profiles, scoring
 from tasks.lib.layout import CLONE, SAMPLE, Layout
 from tasks.lib.models import bundles, releases
-from tasks.lib.network import encoder
 from tasks.lib.profiles import Profile, Scores
 from tasks.lib.scores import drift
 from tests.support import german
@@ -49,14 +48,13 @@ class Scored:
         self.probabilities = np.concatenate([block.probabilities for block in blocks])
         self.known = np.concatenate([block.known_tokens for block in blocks])
         self.rare = np.concatenate([block.rare_tokens for block in blocks])
-        self.words = np.array([len(review.encode().translate(encoder.TRANSLATION).split()) for review in reviews])
+        self.words = np.concatenate([block.words for block in blocks])
 
     def __len__(self) -> int:
         return len(self.words)
 
     def chosen(self, rows: Rows) -> Profile:
-        words = int(self.words[rows].sum())
-        return profiles.count(Scores(self.probabilities[rows], self.known[rows], self.rare[rows], words))
+        return profiles.count(Scores(self.probabilities[rows], self.known[rows], self.rare[rows], self.words[rows]))
 
 
 def draws(generator: np.random.Generator, count: int, size: int, dumps: int) -> Iterator[Rows]:

@@ -21,12 +21,15 @@ FEWEST = 200  # labels that a corpus of one's own needs
 class Own(NamedTuple):
     """Labelled reviews as word ranks, one after the other, and of each its length, label, side and identity.
 
+    `words` are how many each has, with those that are not in the word index and so not among the ranks.
+
     `sides` are numbers into `SIDES`. `doubted` says which were chosen because a model was in doubt: together they are
     not like the reviews that come. `weight` is how much one of them counts beside one of the corpus.
     """
 
     ranks: npt.NDArray[np.int32]
     lengths: npt.NDArray[np.int64]
+    words: npt.NDArray[np.int64]
     labels: npt.NDArray[np.uint8]
     sides: npt.NDArray[np.uint8]
     identities: npt.NDArray[np.str_]
@@ -68,6 +71,7 @@ def side(identity: str) -> int:
 
 def collected(
     texts: Texts,
+    words: npt.NDArray[np.int64],
     labels: Sequence[int],
     identities: Sequence[str],
     weight: float = 1.0,
@@ -77,6 +81,7 @@ def collected(
     return Own(
         texts.ranks.astype(np.int32),
         texts.lengths.astype(np.int64),
+        words.astype(np.int64),
         np.array(labels, np.uint8),
         np.array([side(identity) for identity in identities], np.uint8),
         np.array(identities, "U64"),

@@ -42,6 +42,15 @@ def usual_test(corpus: str, archive: Path, labels: Path | None) -> Split | None:
     return found.only(~found.doubted).split() if found else None
 
 
+def usual_own(corpus: str, archive: Path, labels: Path | None) -> own.Own | None:
+    """The reviews of one's own that were not trained on and are like those that come, or None if there are none."""
+    path = archive if corpus == OWN else labels
+    if path is None:
+        return None
+    found = own.load(path)
+    return found.only((found.sides != own.SIDES.index("train")) & ~found.doubted)
+
+
 def test(corpus: str, archive: Path) -> Split:
     """The test reviews of the corpus."""
     return own.load(archive).side("test").split() if corpus == OWN else imdb.load(archive)[1]

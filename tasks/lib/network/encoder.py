@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.lib.network import ngrams
 from tasks.lib.network.ngrams import Vocabulary
@@ -47,8 +48,8 @@ class Encoded(NamedTuple):
     """[review]: how many of its words are in the word index, also those that did not fit into `ids`."""
     rare_tokens: Ids
     """[review]: how many of these are out of vocabulary"""
-    words: int
-    """of all reviews, known or not"""
+    words: Ids
+    """[review]: how many words it has, known or not"""
     ngram_ids: Ids | None = None
     """[review, most n-grams of one]: those of the whole review, from 1, padded with 0 on the right"""
 
@@ -73,44 +74,48 @@ class Encoder:
     def encode(self, reviews: Sequence[str]) -> Encoded:
         """The ids of each review and what is counted of its words, in their order."""
         ids = np.empty((len(reviews), self.maxlen), np.int32)
-        known_tokens, rare_tokens = np.empty((2, len(reviews)), np.int32)
-        total = 0
+        known_tokens, rare_tokens, all_words = np.empty((3, len(reviews)), np.int32)
         found = []
         for chunk in _chunks(reviews):
-            words, counts, count = self._words(reviews[chunk])
+            words, counts, all_words[chunk] = self._words(reviews[chunk])
             is_common = words < self.num_words
             known_tokens[chunk] = counts
             rare_tokens[chunk] = np.diff(np.concatenate([[0], np.cumsum(~is_common)])[np.cumsum(counts)], prepend=0)
-            total += count
             self._lay_out(np.where(is_common, words, UNKNOWN_ID), counts, ids[chunk])
             if self.ngrams is not None:
                 found.append(self.ngrams.find(words - INDEX_FROM, counts))
         ngram_ids = None if self.ngrams is None else ngrams.padded(found)
-        return Encoded(ids, known_tokens, rare_tokens, total, ngram_ids)
+        return Encoded(ids, known_tokens, rare_tokens, all_words, ngram_ids)
 
-    def ranks(self, reviews: Sequence[str]) -> tuple[Ids, Positions]:
-        """The ranks of all known words, one after the other, and how many each review has."""
-        found = [self._words(reviews[chunk]) for chunk in _chunks(reviews)]
-        words = [np.zeros(0, np.int32), *(words for words, _, _ in found)]
-        return np.concatenate(words) - INDEX_FROM, np.concatenate([ngrams.NONE, *(counts for _, counts, _ in found)])
+    def ranks(self, reviews: Sequence[str]) -> tuple[Ids, Positions, Positions]:
+        """The ranks of all known words, one after the other; how many each review has, and how many words at all."""
+        found = [
+            (np.zeros(0, np.int32), ngrams.NONE, ngrams.NONE),
+            *(self._words(reviews[c]) for c in _chunks(reviews)),
+        ]
+        words, counts, all_words = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return words - INDEX_FROM, counts, all_words
 
-    def _words(self, reviews: Sequence[str]) -> tuple[Ids, Positions, int]:
-        """The ids of all known words, whatever `num_words`, how many each review has, and how many words there are."""
+    def _words(self, reviews: Sequence[str]) -> tuple[Ids, Positions, Positions]:
+        """The ids of all known words, whatever `num_words`; how many each review has, and how many words at all."""
         raw = [review.encode(errors="surrogatepass") for review in reviews]
         text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
-        found, count = self._look_up(text, ends)
+        found, is_word = self._look_up(text, ends)
         known = np.flatnonzero(found)
         review_ends = np.cumsum([len(review) + 1 for review in raw])
-        return found[known], np.diff(np.searchsorted(ends[known], review_ends), prepend=0), count
+        counts, all_words = (
+            np.diff(np.searchsorted(ends[which], review_ends), prepend=0) for which in (known, is_word)
+        )
+        return found[known], counts, all_words
 
-    def _look_up(self, text: bytes, ends: Positions) -> tuple[Ids, int]:
-        """The id of the word before each of `ends`, 0 where it is empty or not in the index; how many are not empty."""
+    def _look_up(self, text: bytes, ends: Positions) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The id of the word before each of `ends`, 0 where it is empty or not in the index; which are not empty."""
         starts = np.empty_like(ends)
         starts[0] = 0
         np.add(ends[:-1], 1, out=starts[1:])
         sizes = ends - starts
-        count = int(np.count_nonzero(sizes))
+        is_word = sizes > 0
         numbers: Numbers = np.ndarray((len(text) - WIDTH + 1,), "<u8", text, strides=(1,))
         first = numbers[starts] & MASKS[np.minimum(sizes, WIDTH)]
         found = self._short.look_up(first)
@@ -121,7 +126,7 @@ class Encoder:
         for position in np.flatnonzero(sizes > 2 * WIDTH).tolist():
             start = int(starts[position])
             found[long[position]] = self._long.get(text[start : start + int(sizes[position])], 0)
-        return found, count
+        return found, is_word
 
     def _lay_out(self, known: Ids, counts: Positions, ids: Ids) -> None:
         """Writes each review's last ids to the right end of its row, after the start id if that fits."""

@@ -112,6 +112,7 @@ def of_footer(path: str, footer: Mapping[str, str], reasons: dict[str, int]) -> 
             probabilities=json.loads(footer.get("histogram", "[]")),
             lengths=json.loads(footer.get("lengths", "[]")),
             rare=json.loads(footer.get("rare", "[]")),
+            unknown=json.loads(footer.get("unknown", "[]")),
             words=int(footer.get("words", 0)),
             known=int(footer.get("words_known", 0)),
         ),

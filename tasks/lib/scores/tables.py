@@ -245,6 +245,7 @@ class Tables:
             "histogram": json.dumps(self.profile.probabilities),
             "lengths": json.dumps(self.profile.lengths),
             "rare": json.dumps(self.profile.rare),
+            "unknown": json.dumps(self.profile.unknown),
             "words": self.profile.words,
             "words_known": self.profile.known,
         }

@@ -21,7 +21,9 @@ def collected(count: int, weight: float = 1.0) -> own.Own:
     """Reviews of one or two words, the first of which is their number."""
     lengths = np.arange(count) % 2 + 1
     ranks = np.repeat(np.arange(count) + 1000, lengths)
-    return own.collected(Texts(ranks, lengths), [number % 2 for number in range(count)], IDENTITIES[:count], weight)
+    return own.collected(
+        Texts(ranks, lengths), lengths + 1, [number % 2 for number in range(count)], IDENTITIES[:count], weight
+    )
 
 
 def numbers(split: Split) -> set[int]:
@@ -102,12 +104,18 @@ def test_a_corpus_of_ones_own_that_is_split_by_chance(tmp_path: Path) -> None:
 def test_a_review_that_was_chosen_in_doubt_and_passes_for_a_usual_one(tmp_path: Path) -> None:
     lengths = np.ones(1000, np.int64)
     doubted = set(IDENTITIES[::3])
-    mine = own.collected(Texts(np.arange(1000), lengths), [1] * 1000, IDENTITIES, doubted=doubted)
+    mine = own.collected(Texts(np.arange(1000), lengths), lengths, [1] * 1000, IDENTITIES, doubted=doubted)
     own.save(tmp_path / "own.npz", mine.only(np.arange(1000) < 900))
     expected = [each not in doubted for each in IDENTITIES[:900] if own.side(each) == 1]
     assert reviews.usual("own", tmp_path / "own.npz", len(expected), None).tolist() == expected
     joined = reviews.usual("imdb", tmp_path / "imdb.npz", 5 + len(expected), tmp_path / "own.npz")
     assert joined.tolist() == [True] * 5 + expected
+    known = reviews.usual_own("imdb", tmp_path / "imdb.npz", tmp_path / "own.npz")
+    assert known is not None
+    assert known.identities.tolist() == [
+        each for each in IDENTITIES[:900] if own.side(each) > 0 and each not in doubted
+    ]
+    assert reviews.usual_own("imdb", tmp_path / "imdb.npz", None) is None
     assert reviews.usual("imdb", tmp_path / "imdb.npz", 5, None).tolist() == [True] * 5
     tested = [[number] for number, each in enumerate(IDENTITIES[:900]) if own.side(each) == 2 and each not in doubted]
     for corpus, archive, labels in (("own", "own.npz", None), ("imdb", "imdb.npz", tmp_path / "own.npz")):

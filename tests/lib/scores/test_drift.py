@@ -17,15 +17,25 @@ VALIDATION = 2_500
 
 
 def reviews(
-    generator: np.random.Generator, count: int, *, positive: float = 0.5, length: float = 1.0, unknown: float = 0.02
+    generator: np.random.Generator,
+    count: int,
+    *,
+    positive: float = 0.5,
+    length: float = 1.0,
+    unknown: float = 0.02,
+    subject: float = 0.0,
 ) -> Profile:
-    """Made-up reviews like those of IMDB: confident scores, a median of 170 words, of which 2 % are rare."""
+    """Made-up reviews like those of IMDB: confident scores, a median of 170 words, of which 2 % are rare.
+
+    `unknown` is the share of unknown words, some reviews having more. A share `subject` of the reviews has another
+    subject: a fifth of their words is new.
+    """
     is_positive = generator.random(count) < positive
     probabilities = np.where(is_positive, generator.beta(4, 0.8, count), generator.beta(0.8, 4, count))
     known = np.maximum(1, length * np.exp(generator.normal(5.15, 0.65, count))).astype(np.int64)
-    return profiles.count(
-        Scores(probabilities, known, generator.binomial(known, 0.02), int(known.sum() / (1 - unknown)))
-    )
+    shares = np.where(generator.random(count) < subject, 0.2, unknown * generator.gamma(2, 0.5, count))
+    words = known + generator.poisson(known * shares / np.maximum(1 - shares, 0.1))
+    return profiles.count(Scores(probabilities, known, generator.binomial(known, 0.02), words))
 
 
 def alarms(size: int, dumps: int, validation: int = VALIDATION, /, **change: float) -> Iterator[list[str]]:
@@ -47,6 +57,7 @@ def test_alarms_by_chance(size: int) -> None:
         ("positives", {"positive": 0.7}),
         ("positives", {"positive": 0.3}),
         ("unknown words", {"unknown": 0.6}),
+        ("new words", {"subject": 0.1}),
     ],
 )
 def test_a_change_that_goes_unseen(kind: str, change: dict[str, Any]) -> None:
@@ -56,6 +67,12 @@ def test_a_change_that_goes_unseen(kind: str, change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("positive", [0.3, 0.7])
 def test_a_moved_share_that_the_noise_of_a_small_reference_hides(positive: float) -> None:
     assert sum("positives" in kinds for kinds in alarms(500, 200, 400, positive=positive)) >= 190
+
+
+def test_new_words_where_no_texts_were_at_hand_that_could_have_had_them() -> None:
+    generator = np.random.default_rng(6)
+    corpus = reviews(generator, VALIDATION).model_copy(update={"unknown": []})
+    assert "new words" not in drift.compare(corpus, reviews(generator, 500))
 
 
 @pytest.mark.parametrize("size", [50, 500])

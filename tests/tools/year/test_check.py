@@ -75,7 +75,7 @@ def label(data: Layout, truth: Truth, rows: Sequence[Row], chance: random.Random
     files.make_folder(data.work)
     own.save(
         data.work / "labels-0.npz",
-        own.collected(Texts(np.zeros(0, np.int32), np.zeros(len(kept), np.int64)), labels, identities),
+        own.collected(Texts(np.zeros(0, np.int32), none := np.zeros(len(kept), np.int64)), none, labels, identities),
     )
     index = b"{}"
     made_of = dict.fromkeys(MADE_OF, "known") | {"word_index": hashlib.sha256(index).hexdigest()}
