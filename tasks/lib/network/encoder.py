@@ -21,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tasks.lib.network import ngrams
 from tasks.lib.network.ngrams import Vocabulary
@@ -101,21 +100,21 @@ class Encoder:
         raw = [review.encode(errors="surrogatepass") for review in reviews]
         text = b" ".join([*raw, MARGIN]).translate(TRANSLATION)
         ends = np.flatnonzero(np.frombuffer(text, np.uint8) == SPACE)[: -len(MARGIN)]
-        found, is_word = self._look_up(text, ends)
+        found, empty = self._look_up(text, ends)
         known = np.flatnonzero(found)
         review_ends = np.cumsum([len(review) + 1 for review in raw])
-        counts, all_words = (
-            np.diff(np.searchsorted(ends[which], review_ends), prepend=0) for which in (known, is_word)
+        counts, all_ends, empty_ends = (
+            np.diff(np.searchsorted(which, review_ends), prepend=0) for which in (ends[known], ends, ends[empty])
         )
-        return found[known], counts, all_words
+        return found[known], counts, all_ends - empty_ends
 
-    def _look_up(self, text: bytes, ends: Positions) -> tuple[Ids, npt.NDArray[np.bool_]]:
-        """The id of the word before each of `ends`, 0 where it is empty or not in the index; which are not empty."""
+    def _look_up(self, text: bytes, ends: Positions) -> tuple[Ids, Positions]:
+        """The id of the word before each of `ends`, 0 where it is empty or not in the index; where it is empty."""
         starts = np.empty_like(ends)
         starts[0] = 0
         np.add(ends[:-1], 1, out=starts[1:])
         sizes = ends - starts
-        is_word = sizes > 0
+        empty = np.flatnonzero(sizes == 0)
         numbers: Numbers = np.ndarray((len(text) - WIDTH + 1,), "<u8", text, strides=(1,))
         first = numbers[starts] & MASKS[np.minimum(sizes, WIDTH)]
         found = self._short.look_up(first)
@@ -126,7 +125,7 @@ class Encoder:
         for position in np.flatnonzero(sizes > 2 * WIDTH).tolist():
             start = int(starts[position])
             found[long[position]] = self._long.get(text[start : start + int(sizes[position])], 0)
-        return found, is_word
+        return found, empty
 
     def _lay_out(self, known: Ids, counts: Positions, ids: Ids) -> None:
         """Writes each review's last ids to the right end of its row, after the start id if that fits."""
