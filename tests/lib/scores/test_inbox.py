@@ -250,6 +250,21 @@ def test_a_file_changed_within_the_tick_of_the_clock_that_is_not_read_again(
     assert hashed(monkeypatch, folder) == ["a.csv"]
 
 
+def test_names_in_an_order_in_which_their_neighbours_are_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger has them in the order of their bytes; a folder is above a dump whose name goes on as its own."""
+    (folder / "a").mkdir()
+    for name in (b"a/b.csv", b"a.tsv", b"a-.csv", b"\xff.csv", "\uffee.csv".encode(), "\U0001f600.csv".encode()):
+        (folder / os.fsdecode(name)).write_bytes(b"review\n" + name + b"\n")
+    find(folder)
+    monkeypatch.setattr(inbox, "TICK_NS", -1)
+    assert len(hashed(monkeypatch, folder)) == 7
+    assert hashed(monkeypatch, folder) == []
+    (folder / "a.tsv").unlink()
+    assert hashed(monkeypatch, folder) == []
+
+
 def test_a_file_that_was_removed_and_stays_in_the_ledger(settled: Path) -> None:
     (settled / "a.csv").unlink()
     find(settled)
