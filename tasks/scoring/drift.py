@@ -35,14 +35,17 @@ class Drift:
         models = sorted({report.model_id for report in scored})
         references = {model_id: bundles.read_reference(run.data.models, model_id) for model_id in models}
         self.unknown = [model_id for model_id, reference in references.items() if reference is None]
-        self.tables = {report.table: _compare(references[report.model_id], report.profile) for report in scored}
         before = _day(run, today)
         self.state = before.after(
             {
                 model_id: reduce(add, (report.profile for report in _first_scored(run, scored, model_id)), Profile())
                 for model_id in models
-            }
+            },
+            sum(drift.is_comparable(report.profile) for report in scored),
         )
+        self.tables = {
+            report.table: _compare(references[report.model_id], report.profile, self.state.dumps) for report in scored
+        }
         self.day = {model_id: _compare(references[model_id], self.state.models[model_id]) for model_id in models}
         self.places = _places(scored, self.tables, self.day)
         self.news = [place for place in _first_of_each_kind(self.places) if place["kind"] not in before.reported]
@@ -109,8 +112,8 @@ def _as_json(findings: Findings) -> dict[str, dict[str, float]]:
     }
 
 
-def _compare(reference: Profile | None, found: Profile) -> Findings:
-    return {} if reference is None else drift.compare(reference, found)
+def _compare(reference: Profile | None, found: Profile, among: int = 1) -> Findings:
+    return {} if reference is None else drift.compare(reference, found, max(among, 1))
 
 
 def _first_scored(run: ScoringRun, scored: Sequence[FileReport], model_id: str) -> list[FileReport]:

@@ -28,8 +28,8 @@ LEAST = {"probabilities": 0.1, "positives": 0.025, "length": 0.1, "rare words": 
 UNKNOWN_WORDS = "unknown words"
 MOST_UNKNOWN = 0.2  # share of all words: it is 1 % in the IMDB test reviews
 KINDS = (*LEAST, UNKNOWN_WORDS)
-# How often chance alone may make each distribution of a dump exceed its limit: 0.5 % together. The share of positives
-# has most of it, as its changes are the ones that few reviews show least surely.
+# How often chance alone may make each distribution exceed its limit, in one of a day's dumps: 0.5 % together. The share
+# of positives has most of it, as its changes are the ones that few reviews show least surely.
 LEVELS = {"probabilities": 0.0005, "positives": 0.003, "length": 0.0005, "rare words": 0.0005, "new words": 0.0005}
 FEWEST_ROWS = 50
 # Of the reference, and of the dump, that a bin holds at least. Another subject shows in the few reviews with many new
@@ -54,26 +54,39 @@ Findings = dict[str, Finding]
 
 
 class Day(BaseModel):
-    """What was scored on one day so far, by each model, and which kinds of drift were reported that day."""
+    """What was scored on one day so far, by each model, and which kinds of drift were reported that day.
+
+    `dumps` is how many were compared, each by itself.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     date: str
     models: dict[str, Profile] = {}
+    dumps: int = 0
     reported: list[str] = []
 
-    def after(self, scored: Mapping[str, Profile]) -> Day:
-        """The day with what else was scored by some models."""
+    def after(self, scored: Mapping[str, Profile], dumps: int = 0) -> Day:
+        """The day with what else was scored by some models, and so many dumps more that were compared."""
         models = {
             model_id: self.models.get(model_id, Profile()) + scored.get(model_id, Profile())
             for model_id in {**self.models, **scored}
         }
-        return self.model_copy(update={"models": models})
+        return self.model_copy(update={"models": models, "dumps": self.dumps + dumps})
 
 
-def compare(reference: Profile, found: Profile) -> Findings:
-    """How far the reviews are from the reference, for each kind that both have; nothing for too few reviews."""
-    if found.rows < FEWEST_ROWS:
+def is_comparable(found: Profile) -> bool:
+    """Whether there are enough reviews to say how far they are from others."""
+    return found.rows >= FEWEST_ROWS
+
+
+def compare(reference: Profile, found: Profile, among: int = 1) -> Findings:
+    """How far the reviews are from the reference, for each kind that both have; nothing for too few reviews.
+
+    `among` is how many dumps are compared like this one: chance may make one of them all exceed its limit as often as
+    one alone (Bonferroni).
+    """
+    if not is_comparable(found):
         return {}
     distributions = {
         "probabilities": (reference.probabilities, found.probabilities),
@@ -85,7 +98,9 @@ def compare(reference: Profile, found: Profile) -> Findings:
     findings = {
         kind: finding
         for kind, (wanted, seen) in distributions.items()
-        if sum(wanted) and sum(seen) and (finding := _compare(kind, np.array(wanted), np.array(seen)))
+        if sum(wanted)
+        and sum(seen)
+        and (finding := _compare(kind, np.array(wanted), np.array(seen), LEVELS[kind] / among))
     }
     if found.words:
         findings[UNKNOWN_WORDS] = Finding(1 - found.known / found.words, MOST_UNKNOWN)
@@ -97,7 +112,7 @@ def drifted(findings: Findings) -> list[str]:
     return [kind for kind, finding in findings.items() if finding.is_drift]
 
 
-def _compare(kind: str, reference: npt.NDArray[np.int64], found: npt.NDArray[np.int64]) -> Finding | None:
+def _compare(kind: str, reference: npt.NDArray[np.int64], found: npt.NDArray[np.int64], level: float) -> Finding | None:
     """None if all of the reference is in one bin: then nothing is known of the others."""
     m, n = int(reference.sum()), int(found.sum())
     starts = _starts(reference, max(m * BIN_SHARES[kind], BIN_ROWS, m * BIN_ROWS / n))
@@ -107,7 +122,7 @@ def _compare(kind: str, reference: npt.NDArray[np.int64], found: npt.NDArray[np.
     # Half a review more in each bin: an empty one would make it infinite.
     p = (np.add.reduceat(reference, starts) + 0.5) / (m + bins / 2)
     q = (np.add.reduceat(found, starts) + 0.5) / (n + bins / 2)
-    chance = float(chdtri(bins - 1, LEVELS[kind])) * (1 / n + 1 / m)
+    chance = float(chdtri(bins - 1, level)) * (1 / n + 1 / m)
     return Finding(float(np.sum((p - q) * np.log(p / q))), max(LEAST[kind], chance))
 
 
