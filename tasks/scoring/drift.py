@@ -41,7 +41,7 @@ class Drift:
                 model_id: reduce(add, (report.profile for report in _first_scored(run, scored, model_id)), Profile())
                 for model_id in models
             },
-            sum(drift.is_comparable(report.profile) for report in scored),
+            sum(drift.is_comparable(report.profile) for report in scored if not run.was_scored(report.sha256)),
         )
         self.tables = {
             report.table: _compare(references[report.model_id], report.profile, self.state.dumps) for report in scored
