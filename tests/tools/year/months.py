@@ -31,7 +31,8 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
     idle = [play.run("score, idle", SCORE, at(last, 20, number)) for number in range(IDLE_RUNS)]
     play.run("report", ["flows/report.py"], at(last, 21))
     _, estimates = play.product.run("models", ["flows/release.py"], at(last, 21, 30))
-    found = _check(play.folder, days, whole=whole)
+    found = _check(play.folder, days)
+    checked = _check(play.folder) if whole else found
     folders = [] if whole else [str(play.data.scores / f"model={model_id}") for model_id in sorted(found["scored_by"])]
     verified = play.run("verify", ["flows/verify.py", "--all", *folders], at(last, 22))
     play.run("prune", ["flows/prune.py"], at(last, 23))
@@ -40,7 +41,7 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
     scored, trained = ([done for done in of_month if done["what"] == what] for what in ("score", "train"))
     data = play.data
     by_day = {day: [found["right_on"][day], rows] for day, rows in sorted(found["scored_on"].items())}
-    right, rows = (sum(of_day) for of_day in zip(*(by_day[day] for day in by_day if f"{days[0]}" <= day), strict=True))
+    right, rows = (sum(of_day) for of_day in zip(*by_day.values(), strict=True))
     return {
         "month": f"{last:%Y-%m}",
         "days": len(days),
@@ -49,7 +50,7 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
         "train_seconds": _median(done["seconds"] for done in trained),
         "score_memory": _median(done["memory"] for done in scored),
         "verify_seconds": verified.seconds,
-        "check_seconds": found.pop("seconds"),
+        "check_seconds": checked["seconds"],
         "bytes_data": size(data.root),
         "bytes_dumps": size(data.inbox),
         "bytes_tables": size(data.scores),
@@ -59,10 +60,10 @@ def close(play: Play, days: Sequence[date], entries: Sequence[dict[str, Any]], *
         "alarm_days": sum(bool(entry["alarms"]) for entry in entries),
         "alarms": sorted({kind for entry in entries for kind in entry["alarms"]}),
         "models": len({entry["model"] for entry in entries}),
-        "labels": found["labels"],
+        "labels": checked["labels"],
         "faults": sum(len(entry["faults"]) for entry in entries),
         "by_day": by_day,
-        "findings": found["findings"],
+        "findings": checked["findings"],
     }
 
 
@@ -76,10 +77,10 @@ def _median(values: Iterable[float]) -> float:
     return round(statistics.median(found), 2) if found else 0.0
 
 
-def _check(folder: Path, days: Sequence[date], *, whole: bool) -> dict[str, Any]:
-    """What the checker says, in a process of its own: its memory must not count for the commands that are measured."""
+def _check(folder: Path, days: Sequence[date] = ()) -> dict[str, Any]:
+    """What the checker says of some days or of all, in a process of its own: its memory must not count for commands."""
     command = [sys.executable, "-m", "tests.tools.year.check", str(folder)]
-    if not whole:
+    if days:
         command += ["--first", f"{days[0]}", "--last", f"{days[-1]}"]
     started = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
