@@ -43,9 +43,8 @@ class Drift:
             },
             sum(drift.is_comparable(report.profile) for report in scored if not run.was_scored(report.sha256)),
         )
-        self.tables = {
-            report.table: _compare(references[report.model_id], report.profile, self.state.dumps) for report in scored
-        }
+        among = max(self.state.dumps, 1)  # none if all of them were scored anew
+        self.tables = {report.table: _compare(references[report.model_id], report.profile, among) for report in scored}
         self.day = {model_id: _compare(references[model_id], self.state.models[model_id]) for model_id in models}
         self.places = _places(scored, self.tables, self.day)
         self.news = [place for place in _first_of_each_kind(self.places) if place["kind"] not in before.reported]
@@ -113,7 +112,7 @@ def _as_json(findings: Findings) -> dict[str, dict[str, float]]:
 
 
 def _compare(reference: Profile | None, found: Profile, among: int = 1) -> Findings:
-    return {} if reference is None else drift.compare(reference, found, max(among, 1))
+    return {} if reference is None else drift.compare(reference, found, among)
 
 
 def _first_scored(run: ScoringRun, scored: Sequence[FileReport], model_id: str) -> list[FileReport]:

@@ -73,9 +73,10 @@ def calibrate_network(
     if more := reviews.usual_test(labelled.corpus, archive, own_labels):
         more_ids = tokens.padded(more.ranks, prepared.config.num_words, prepared.config.maxlen)
         reference += profile(more.ranks, logits(more_ids, more.ranks))
-    known_own = reviews.usual_own(labelled.corpus, archive, own_labels)  # of no others, unknown words are counted
-    new_words = profiles.unknown(known_own.words, known_own.lengths) if known_own else []
-    reference = reference.model_copy(update={"unknown": new_words})
+    # A corpus has no words that are not in its index: how many are new is known of one's own reviews alone.
+    fresh = reviews.usual_own(labelled.corpus, archive, own_labels)
+    unknown = profiles.unknown(fresh.words, fresh.lengths) if fresh else []
+    reference = reference.model_copy(update={"unknown": unknown})
     ngram_scale = others[0] if others else 0.0
     finished = model.finish(
         fitted.network,

@@ -31,8 +31,8 @@ def usual(corpus: str, archive: Path, validation: int, labels: Path | None) -> n
 
     All are, but for those of one's own that were chosen because a model was in doubt.
     """
-    path = archive if corpus == OWN else labels
-    doubted = own.load(path).side("validation").doubted if path else np.zeros(0, np.bool_)
+    found = _own(corpus, archive, labels)
+    doubted = found.side("validation").doubted if found else np.zeros(0, np.bool_)
     return ~np.concatenate([np.zeros(validation - len(doubted), np.bool_), doubted])
 
 
@@ -44,11 +44,8 @@ def usual_test(corpus: str, archive: Path, labels: Path | None) -> Split | None:
 
 def usual_own(corpus: str, archive: Path, labels: Path | None) -> own.Own | None:
     """The reviews of one's own that were not trained on and are like those that come, or None if there are none."""
-    path = archive if corpus == OWN else labels
-    if path is None:
-        return None
-    found = own.load(path)
-    return found.only((found.sides != own.SIDES.index("train")) & ~found.doubted)
+    found = _own(corpus, archive, labels)
+    return found.only((found.sides != own.SIDES.index("train")) & ~found.doubted) if found else None
 
 
 def test(corpus: str, archive: Path) -> Split:
@@ -58,5 +55,10 @@ def test(corpus: str, archive: Path) -> Split:
 
 def own_test(corpus: str, archive: Path, labels: Path | None) -> own.Own | None:
     """The test reviews of one's own, or None if there are none."""
+    found = _own(corpus, archive, labels)
+    return found.side("test") if found else None
+
+
+def _own(corpus: str, archive: Path, labels: Path | None) -> own.Own | None:
     path = archive if corpus == OWN else labels
-    return own.load(path).side("test") if path else None
+    return own.load(path) if path else None

@@ -73,10 +73,8 @@ def label(data: Layout, truth: Truth, rows: Sequence[Row], chance: random.Random
     kept, _ = answers.merged([content])
     identities, _, labels = zip(*kept, strict=True)
     files.make_folder(data.work)
-    own.save(
-        data.work / "labels-0.npz",
-        own.collected(Texts(np.zeros(0, np.int32), none := np.zeros(len(kept), np.int64)), none, labels, identities),
-    )
+    none = np.zeros(len(kept), np.int64)
+    own.save(data.work / "labels-0.npz", own.collected(Texts(np.zeros(0, np.int32), none), none, labels, identities))
     index = b"{}"
     made_of = dict.fromkeys(MADE_OF, "known") | {"word_index": hashlib.sha256(index).hexdigest()}
     model_id = bundles.model_id("gru", made_of)
